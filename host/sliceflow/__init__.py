@@ -1,0 +1,1 @@
+"""Deploys structurally pruned and quantized neural networks on FPGAs."""

@@ -1,0 +1,1 @@
+"""The layer graph and the program artifact, as plain data."""

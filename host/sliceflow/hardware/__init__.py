@@ -1,0 +1,1 @@
+"""What synthesis fixes: profiles, and the models of cycles and resources."""
