@@ -43,8 +43,8 @@ enum PoolMode : uint32_t {
   POOL_GLOBAL_AVERAGE = 4,
 };
 
-// One layer. A word is CPI activations of one pixel, a beat is 64 bytes. The uint32_t fields marked [value] hold
-// the bits of an int32 (integer profiles) or of a float32 (float profiles): see value_as_int and value_as_float.
+// One layer. A word is CPI activations of one pixel, a beat is 64 bytes. A field marked [value] holds the bits
+// of an int32 (integer profiles) or of a float32 (float profiles): see value_as_int and value_as_float.
 struct LayerDescriptor {
   uint32_t version;  // DESCRIPTOR_VERSION
   uint32_t op;  // what the array does (Op)

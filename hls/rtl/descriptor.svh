@@ -113,7 +113,7 @@ package descriptor_pkg;
     POOL_GLOBAL_AVERAGE = 32'd4
   } pool_mode_t;
 
-  // The words of a descriptor, word 0 in the lowest bits (the last member of a packed structure is its lowest).
+  // The words of a descriptor, word 0 in the lowest bits (a packed structure ends with its lowest bits).
   typedef struct packed {
     logic [1727:0] reserved;
     logic [31:0] out_count;

@@ -55,38 +55,8 @@ def _cpp_enum(field: str, prefix: str, definition: type[enum.IntEnum]) -> list[s
     return [f"// Values of LayerDescriptor::{field}.", f"enum {_camel(field)} : uint32_t {{", *members, "};", ""]
 
 
-def render_cpp() -> str:
-    """The C++ header: constants, enumerations, ``struct LayerDescriptor`` and ``decode_descriptor``."""
+def _cpp_functions() -> list[str]:
     lines = [
-        "// SPDX-License-Identifier: Apache-2.0",
-        f"// {_NOTICE}",
-        "// A layer descriptor as the kernel sees it. docs/program.md says what each field does.",
-        "#pragma once",
-        "",
-        "#include <cstdint>",
-        "",
-        "namespace sliceflow {",
-        "",
-        "// Word 0 of a descriptor: a magic number in the upper half, the version of the layout in the lower.",
-        f"constexpr uint32_t DESCRIPTOR_VERSION = 0x{VERSION:08X}u;",
-        f"constexpr int DESCRIPTOR_WORDS = {WORDS};",
-        f"constexpr int DESCRIPTOR_BYTES = {BYTES};",
-        "",
-    ]
-    for field, prefix, definition in _ENUMS:
-        lines += _cpp_enum(field, prefix, definition)
-    lines += [
-        "// One layer. A word is CPI activations of one pixel, a beat is 64 bytes. The uint32_t fields marked [value] hold",
-        "// the bits of an int32 (integer profiles) or of a float32 (float profiles): see value_as_int and value_as_float.",
-        "struct LayerDescriptor {",
-        "  uint32_t version;  // DESCRIPTOR_VERSION",
-    ]
-    for _, name, kind, doc in _fields():
-        mark = "[value] " if kind == "value" else ""
-        lines.append(f"  {_CPP_TYPES[kind]} {name};  // {mark}{doc}")
-    lines += [
-        "};",
-        "",
         "// A [value] field of an integer profile.",
         "inline int32_t value_as_int(uint32_t bits) { return static_cast<int32_t>(bits); }",
         "",
@@ -108,8 +78,39 @@ def render_cpp() -> str:
     for index, name, kind, _ in _fields():
         source = f"static_cast<int32_t>(words[{index}])" if kind == "i32" else f"words[{index}]"
         lines.append(f"  layer.{name} = {source};")
-    lines += ["  return layer;", "}", "", "}  // namespace sliceflow", ""]
-    return "\n".join(lines)
+    return [*lines, "  return layer;", "}"]
+
+
+def render_cpp() -> str:
+    """The C++ header: constants, enumerations, ``struct LayerDescriptor`` and ``decode_descriptor``."""
+    lines = [
+        "// SPDX-License-Identifier: Apache-2.0",
+        f"// {_NOTICE}",
+        "// A layer descriptor as the kernel sees it. docs/program.md says what each field does.",
+        "#pragma once",
+        "",
+        "#include <cstdint>",
+        "",
+        "namespace sliceflow {",
+        "",
+        "// Word 0 of a descriptor: a magic number in the upper half, the version of the layout in the lower.",
+        f"constexpr uint32_t DESCRIPTOR_VERSION = 0x{VERSION:08X}u;",
+        f"constexpr int DESCRIPTOR_WORDS = {WORDS};",
+        f"constexpr int DESCRIPTOR_BYTES = {BYTES};",
+        "",
+    ]
+    for field, prefix, definition in _ENUMS:
+        lines += _cpp_enum(field, prefix, definition)
+    lines += [
+        "// One layer. A word is CPI activations of one pixel, a beat is 64 bytes. A field marked [value] holds the bits",
+        "// of an int32 (integer profiles) or of a float32 (float profiles): see value_as_int and value_as_float.",
+        "struct LayerDescriptor {",
+        "  uint32_t version;  // DESCRIPTOR_VERSION",
+    ]
+    for _, name, kind, doc in _fields():
+        mark = "[value] " if kind == "value" else ""
+        lines.append(f"  {_CPP_TYPES[kind]} {name};  // {mark}{doc}")
+    return "\n".join([*lines, "};", "", *_cpp_functions(), "", "}  // namespace sliceflow", ""])
 
 
 def render_systemverilog() -> str:
@@ -138,7 +139,7 @@ def render_systemverilog() -> str:
         lines += ["", "  typedef enum logic [31:0] {", body, f"  }} {_snake(definition.__name__)}_t;"]
     lines += [
         "",
-        "  // The words of a descriptor, word 0 in the lowest bits (the last member of a packed structure is its lowest).",
+        "  // The words of a descriptor, word 0 in the lowest bits (a packed structure ends with its lowest bits).",
         "  typedef struct packed {",
         f"    logic [{32 * (WORDS - 1 - len(fields)) - 1}:0] reserved;",
     ]
@@ -201,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for path in write(options.root):
                 _log.info("wrote %s", path)
     except SliceflowError as error:
-        _log.error("%s", error)  # noqa: TRY400 - a message, not a traceback
+        _log.error("%s", error)
         return error.exit_code
     return 0
 
