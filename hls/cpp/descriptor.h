@@ -43,8 +43,8 @@ enum PoolMode : uint32_t {
   POOL_GLOBAL_AVERAGE = 4,
 };
 
-// One layer. A word is CPI activations of one pixel, a beat is 64 bytes. A field marked [value] holds the bits
-// of an int32 (integer profiles) or of a float32 (float profiles): see value_as_int and value_as_float.
+// One layer. A word is CPI activations of one pixel, a beat is 64 bytes. A field marked [value] holds the
+// bits of an int32 (integer profiles) or of a float32 (float profiles): see value_as_int and value_as_float.
 struct LayerDescriptor {
   uint32_t version;  // DESCRIPTOR_VERSION
   uint32_t op;  // what the array does (Op)
@@ -113,7 +113,7 @@ struct LayerDescriptor {
   uint32_t upsample_x;  // times each column is written
   uint32_t out_base;  // first word of the output in the activation memory
   uint32_t out_slices;  // output slices of one group, in CPI channels
-  uint32_t strip_rows;  // pooled rows of one strip
+  uint32_t strip_rows;  // pooled rows of one strip; GLOBAL pools: array rows
   uint32_t group_first;  // first group to compute
   uint32_t group_count;  // groups to compute
   uint32_t strip_first;  // first strip to compute

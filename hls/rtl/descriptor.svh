@@ -78,7 +78,7 @@ package descriptor_pkg;
   localparam int unsigned WORD_UPSAMPLE_X = 64;  // times each column is written
   localparam int unsigned WORD_OUT_BASE = 65;  // first word of the output in the activation memory
   localparam int unsigned WORD_OUT_SLICES = 66;  // output slices of one group, in CPI channels
-  localparam int unsigned WORD_STRIP_ROWS = 67;  // pooled rows of one strip
+  localparam int unsigned WORD_STRIP_ROWS = 67;  // pooled rows of one strip; GLOBAL pools: array rows
   localparam int unsigned WORD_GROUP_FIRST = 68;  // first group to compute
   localparam int unsigned WORD_GROUP_COUNT = 69;  // groups to compute
   localparam int unsigned WORD_STRIP_FIRST = 70;  // first strip to compute

@@ -148,7 +148,7 @@ class Descriptor:
     out_base: int = _word("first word of the output in the activation memory")
     out_slices: int = _word("output slices of one group, in CPI channels", default=1)
     # schedule
-    strip_rows: int = _word("pooled rows of one strip", default=1)
+    strip_rows: int = _word("pooled rows of one strip; GLOBAL pools: array rows", default=1)
     group_first: int = _word("first group to compute")
     group_count: int = _word("groups to compute", default=1)
     strip_first: int = _word("first strip to compute")
@@ -211,7 +211,13 @@ class Descriptor:
     @property
     def strips(self) -> int:
         """Strips of the whole layer."""
-        return -(-self.pool_height // self.strip_rows)
+        rows = self.conv_height if self.pool_is_global else self.pool_height
+        return -(-rows // self.strip_rows)
+
+    @property
+    def pool_is_global(self) -> bool:
+        """Whether the pool yields one value over the whole map."""
+        return self.pool_mode in (PoolMode.GLOBAL_MAX, PoolMode.GLOBAL_AVERAGE)
 
     @property
     def out_height(self) -> int:

@@ -102,8 +102,8 @@ def render_cpp() -> str:
     for field, prefix, definition in _ENUMS:
         lines += _cpp_enum(field, prefix, definition)
     lines += [
-        "// One layer. A word is CPI activations of one pixel, a beat is 64 bytes. A field marked [value] holds the bits",
-        "// of an int32 (integer profiles) or of a float32 (float profiles): see value_as_int and value_as_float.",
+        "// One layer. A word is CPI activations of one pixel, a beat is 64 bytes. A field marked [value] holds the",
+        "// bits of an int32 (integer profiles) or of a float32 (float profiles): see value_as_int and value_as_float.",
         "struct LayerDescriptor {",
         "  uint32_t version;  // DESCRIPTOR_VERSION",
     ]
