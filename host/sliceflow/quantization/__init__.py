@@ -1,0 +1,20 @@
+"""Post-training quantization: calibration, scales, and standard QDQ models.
+
+``quantize`` turns a normalized float model into one that ONNX Runtime runs unchanged and the mapper compiles.
+docs/numerics.md says what the integers mean.
+"""
+
+from sliceflow.quantization.dataset import CalibrationData
+from sliceflow.quantization.options import QuantizationOptions
+from sliceflow.quantization.quantizer import QuantizationResult, quantize
+from sliceflow.quantization.report import LayerQuantization, QuantizationReport, TensorQuantization
+
+__all__ = [
+    "CalibrationData",
+    "LayerQuantization",
+    "QuantizationOptions",
+    "QuantizationReport",
+    "QuantizationResult",
+    "TensorQuantization",
+    "quantize",
+]

@@ -1,0 +1,150 @@
+"""Runs a float model over calibration data and collects a histogram of each tensor that will be quantized."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from sliceflow.errors import UserError
+from sliceflow.quantization.dataset import CalibrationData
+from sliceflow.quantization.histogram import Histogram
+from sliceflow.quantization.options import QuantizationOptions
+
+_LOG = logging.getLogger(__name__)
+_LARGEST_BATCH = 32
+_EXTERNAL_BYTES = 1024
+
+Progress = Callable[[int, int], None]
+"""Called with the samples done and the samples in all."""
+
+
+def collect(
+    model: ir.Model,
+    names: Sequence[str],
+    data: CalibrationData,
+    options: QuantizationOptions,
+    progress: Progress | None = None,
+) -> dict[str, Histogram]:
+    """Run the model and count the values of the named tensors.
+
+    Activations are held for one batch at a time. The batch is as large as ``options.batch_megabytes`` allows; if one
+    sample is too large already, its tensors are fetched in several runs. A model with a fixed batch keeps it, and its
+    last batch is filled up with the first samples.
+
+    Args:
+        model: float model; it is not changed.
+        names: tensors to observe.
+        data: calibration samples.
+        options: memory bound and threads.
+        progress: called after each batch.
+
+    Raises:
+        UserError: the data does not fit the model's inputs, ONNX Runtime refuses the model, or a tensor holds NaN or
+            infinity.
+    """
+    data.check(model.graph.inputs)
+    histograms = {name: Histogram() for name in names}
+    if not names:
+        return histograms
+    with tempfile.TemporaryDirectory(prefix="sliceflow-") as folder:
+        session = _session(_observer(model, names), Path(folder), options)
+        batch, groups = _fixed_batch(model), [list(names)]
+        done = 0
+        while done < data.count:
+            stop = min(done + (batch or 1), data.count)
+            feed = data.batch(done, stop, fill=batch if _fixed_batch(model) else None)
+            sizes: dict[str, int] = {}
+            for group in groups:
+                for name, value in zip(group, _run(session, group, feed), strict=True):
+                    sizes[name] = value.nbytes
+                    _count(histograms[name], name, value, done, stop)
+            if batch is None or done == 0:
+                batch, groups = _plan(sizes, stop - done, options.batch_megabytes << 20, _fixed_batch(model))
+            done = stop
+            if progress is not None:
+                progress(done, data.count)
+    return histograms
+
+
+def _observer(model: ir.Model, names: Sequence[str]) -> ir.Model:
+    """A copy of the model whose outputs are the named tensors."""
+    observer = model.clone()
+    values = {value.name: value for node in observer.graph for value in node.outputs}
+    values |= {value.name: value for value in observer.graph.inputs}
+    observer.graph.outputs[:] = [values[name] for name in names]
+    return observer
+
+
+def _session(model: ir.Model, folder: Path, options: QuantizationOptions) -> ort.InferenceSession:
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.log_severity_level = 3
+    path = folder / "observer.onnx"
+    try:
+        ir.save(model, path, external_data="observer.bin", size_threshold_bytes=_EXTERNAL_BYTES)
+        return ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has no common base class of its own
+        raise UserError(
+            "ONNX Runtime cannot load the model",
+            where=f"model {model.graph.name!r}",
+            why=str(error).strip().splitlines()[0],
+            fix="check the model with onnx.checker and run it once in ONNX Runtime",
+        ) from error
+
+
+def _run(
+    session: ort.InferenceSession, names: Sequence[str], feed: dict[str, NDArray[np.generic]]
+) -> list[NDArray[np.float32]]:
+    try:
+        results: list[NDArray[np.float32]] = session.run(names, feed)
+    except Exception as error:  # as above
+        shapes = ", ".join(f"{name} {value.dtype}{list(value.shape)}" for name, value in feed.items())
+        raise UserError(
+            "ONNX Runtime cannot run the model on the calibration data",
+            where=shapes,
+            why=str(error).strip().splitlines()[0],
+            fix="check shapes and values of the calibration data",
+        ) from error
+    return results
+
+
+def _count(histogram: Histogram, name: str, value: NDArray[np.float32], start: int, stop: int) -> None:
+    if not histogram.add(value):
+        raise UserError(
+            "a tensor holds NaN or infinity during calibration",
+            where=f"tensor {name!r}, samples {start}..{stop - 1}",
+            why="no range can cover such a value",
+            fix="check the model on these samples in float first",
+        )
+
+
+def _fixed_batch(model: ir.Model) -> int | None:
+    """The batch that all inputs insist on; None if it is free."""
+    for value in model.graph.inputs:
+        if value.shape is not None and len(value.shape) and isinstance(value.shape[0], int):
+            return int(value.shape[0])
+    return None
+
+
+def _plan(sizes: dict[str, int], samples: int, budget: int, fixed: int | None) -> tuple[int, list[list[str]]]:
+    """Batch size, and the tensors to fetch together, from the bytes of the first batch."""
+    total = sum(sizes.values())
+    batch = fixed or max(1, min(_LARGEST_BATCH, budget * samples // max(total, 1)))
+    groups: list[list[str]] = [[]]
+    held = 0
+    for name, size in sizes.items():
+        size = size * batch // samples
+        if groups[-1] and held + size > budget:
+            groups.append([])
+            held = 0
+        groups[-1].append(name)
+        held += size
+    _LOG.debug("calibration: %d bytes a sample, batches of %d, %d runs each", total // samples, batch, len(groups))
+    return batch, groups

@@ -1,0 +1,65 @@
+"""What a user can choose about post-training quantization."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from sliceflow.errors import UserError
+
+METHODS = ("minmax", "percentile", "mse")
+"""How the range of an activation is chosen from the calibration data."""
+SCHEMES = ("auto", "thesis", "uint8", "int8")
+"""How a range becomes eight-bit integers (see :class:`QuantizationOptions`)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantizationOptions:
+    """Choices of one quantization.
+
+    Attributes:
+        method: ``"minmax"`` keeps every value that calibration saw; ``"percentile"`` clips the rarest values;
+            ``"mse"`` takes the range with the smallest mean squared error.
+        percentile: for ``"percentile"``: per cent of the values that stay inside the range, in (50, 100].
+        activations: ``"thesis"``: unsigned with zero point 0 for tensors without negative values, signed symmetric
+            for the others. ``"auto"``: the same, but unsigned with a zero point where a lopsided range would leave
+            over a quarter of the signed codes unused. ``"uint8"``: always unsigned with a zero point. ``"int8"``:
+            always signed symmetric.
+        exclude: names of nodes that stay float.
+        batch_megabytes: bound on the activations that calibration holds at a time, in MiB. One sample is the least.
+        threads: threads of ONNX Runtime during calibration; 0 lets it choose.
+
+    Raises:
+        UserError: a value outside its domain.
+    """
+
+    method: str = "mse"
+    percentile: float = 99.99
+    activations: str = "auto"
+    exclude: frozenset[str] = frozenset()
+    batch_megabytes: int = 256
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for field, known in (("method", METHODS), ("activations", SCHEMES)):
+            if getattr(self, field) not in known:
+                raise UserError(
+                    f"{field} must be one of {', '.join(known)}, not {getattr(self, field)!r}",
+                    where="quantization options",
+                    fix=f"choose {known[0]!r} if you are not sure",
+                )
+        for field, low, high in (
+            ("percentile", 50.0, 100.0),
+            ("batch_megabytes", 0, 1 << 20),
+            ("threads", -1, 1 << 10),
+        ):
+            if not low < getattr(self, field) <= high:
+                raise UserError(
+                    f"{field} must be over {low} and at most {high}, not {getattr(self, field)!r}",
+                    where="quantization options",
+                    fix="correct that value",
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, as plain data."""
+        return {**dataclasses.asdict(self), "exclude": sorted(self.exclude)}

@@ -1,0 +1,201 @@
+"""Post-training quantization of a float model to eight-bit integers."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sliceflow.errors import UserError
+from sliceflow.quantization.calibration import Progress, collect
+from sliceflow.quantization.dataset import CalibrationData
+from sliceflow.quantization.histogram import Histogram
+from sliceflow.quantization.options import QuantizationOptions
+from sliceflow.quantization.placement import Placement, place
+from sliceflow.quantization.ranges import find_range
+from sliceflow.quantization.report import LayerQuantization, QuantizationReport, TensorQuantization
+from sliceflow.quantization.rewrite import Rewriter
+from sliceflow.quantization.scales import Affine, affine
+from sliceflow.quantization.weights import QuantizedWeights, quantize_weights, snr_db
+
+_LOG = logging.getLogger(__name__)
+_LEAST_OPSET = 13
+_INTEGER_OPS = frozenset(
+    {"ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+    | {"QuantizeLinear"}
+)
+Range = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizationResult:
+    """A quantized model and what was decided.
+
+    Attributes:
+        model: standard ONNX with QuantizeLinear and DequantizeLinear nodes; inputs and outputs as before.
+        report: the decisions.
+    """
+
+    model: ir.Model
+    report: QuantizationReport
+
+
+def quantize(
+    model: ir.Model,
+    calibration: CalibrationData,
+    options: QuantizationOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> QuantizationResult:
+    """Quantize a float model after training.
+
+    Args:
+        model: normalized float model (see ``sliceflow.frontend``), with known types and shapes, opset 13 or newer. It
+            is not changed.
+        calibration: samples that resemble what the model will see.
+        options: method and scheme; the defaults if None.
+        progress: called with (samples done, samples in all) during calibration.
+
+    Raises:
+        UserError: the model is quantized already, is too old, or holds weights that are not finite; or the
+            calibration data does not fit it.
+    """
+    options = options or QuantizationOptions()
+    _check(model)
+    work = model.clone()
+    placement = place(work.graph, options.exclude)
+    float_nodes = tuple(str(node.name) for node in work.graph if node not in placement.nodes)
+    histograms = collect(work, [str(value.name) for value in placement.observed], calibration, options, progress)
+    ranges = _group_ranges(placement, histograms, options)
+    parameters = {leader: affine(*found, options.activations) for leader, found in ranges.items()}
+    notes = [
+        f"{leader.name} was zero in all calibration samples; its scale is a guess"
+        for leader, (low, high) in ranges.items()
+        if low == high
+    ]
+    tensors = tuple(_tensor(value, placement, ranges, parameters, options.method) for value in placement.points)
+
+    rewriter = Rewriter(work.graph, placement, parameters)
+    layers = []
+    for layer, end in placement.layers.items():
+        x_scale = parameters[placement.groups.leader(layer.inputs[0])].scale
+        y_scale = parameters[placement.groups.leader(end)].scale
+        axis, weights, bias = _layer_constants(layer)
+        quantized = quantize_weights(weights, bias, x_scale, y_scale)
+        layers.append(_layer(layer, weights, quantized))
+        rewriter.add_weights(layer, quantized, x_scale, axis)
+    notes += [
+        f"{layer.name}: the scale of channels {list(layer.raised_channels)} was raised: bias and sum must fit 32 bits"
+        for layer in layers
+        if layer.raised_channels
+    ]
+    rewriter.add_points()
+    for name in [name for name, value in work.graph.initializers.items() if not value.uses()]:
+        if not work.graph.initializers[name].is_graph_output():
+            del work.graph.initializers[name]
+    for note in notes:
+        _LOG.warning("%s", note)
+    report = QuantizationReport(
+        options=options,
+        samples=calibration.count,
+        tensors=tensors,
+        layers=tuple(layers),
+        float_nodes=float_nodes,
+        notes=tuple(notes),
+    )
+    return QuantizationResult(work, report)
+
+
+def _check(model: ir.Model) -> None:
+    found = sorted({node.op_type for node in model.graph.all_nodes() if node.op_type in _INTEGER_OPS})
+    if found:
+        raise UserError(
+            "the model is quantized already",
+            where=f"model {model.graph.name!r}",
+            why=f"it contains {', '.join(found)}",
+            fix="compile it as it is",
+        )
+    opset = model.opset_imports.get("", 0)
+    if opset < _LEAST_OPSET:
+        raise UserError(
+            f"quantization needs opset {_LEAST_OPSET} or newer, not {opset}",
+            where=f"model {model.graph.name!r}",
+            why="older versions have no scale for each channel",
+            fix="load the model with sliceflow.frontend.load_model, which converts it",
+        )
+
+
+def _group_ranges(
+    placement: Placement, histograms: dict[str, Histogram], options: QuantizationOptions
+) -> dict[ir.Value, Range]:
+    """The union of the ranges of all tensors that share a scale, for each leader."""
+    leader = placement.groups.leader
+    ranges: dict[ir.Value, Range] = {leader(value): (0.0, 0.0) for value in placement.points}
+
+    def widen(group: ir.Value, low: float, high: float) -> None:
+        ranges[group] = (min(ranges[group][0], low), max(ranges[group][1], high))
+
+    for value in placement.observed:
+        widen(leader(value), *find_range(histograms[str(value.name)], options))
+    for concat, index in placement.requantized:  # in execution order, so a source is complete before its reader
+        widen(leader(concat.outputs[0]), *ranges[leader(concat.inputs[index])])
+    return ranges
+
+
+def _layer_constants(layer: ir.Node) -> tuple[int, NDArray[np.float32], NDArray[np.float32] | None]:
+    """Axis of the output channels, weights with that axis first, bias of shape (O,)."""
+    axis = 1 if layer.op_type == "Gemm" and not layer.attributes.get_int("transB", 0) else 0
+    weights = _finite(layer, layer.inputs[1])
+    weights = weights if axis == 0 else np.ascontiguousarray(weights.T)
+    if len(layer.inputs) < 3 or layer.inputs[2] is None:
+        return axis, weights, None
+    bias = np.broadcast_to(_finite(layer, layer.inputs[2]).reshape(-1), weights.shape[:1])
+    return axis, weights, bias
+
+
+def _finite(layer: ir.Node, value: ir.Value) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = ir.convenience.get_const_tensor(value).numpy()
+    if not np.isfinite(array).all():
+        raise UserError(
+            "weights or biases hold NaN or infinity",
+            where=f"{layer.op_type} {layer.name!r}, {value.name!r}",
+            why="no scale can cover such a value",
+            fix="repair the model; training has probably diverged",
+        )
+    return array
+
+
+def _tensor(
+    value: ir.Value,
+    placement: Placement,
+    ranges: dict[ir.Value, Range],
+    parameters: dict[ir.Value, Affine],
+    method: str,
+) -> TensorQuantization:
+    leader = placement.groups.leader(value)
+    low, high = ranges[leader]
+    return TensorQuantization(
+        name=str(value.name),
+        **dataclasses.asdict(parameters[leader]),
+        low=low,
+        high=high,
+        method=method,
+        shares=str(leader.name),
+    )
+
+
+def _layer(layer: ir.Node, weights: NDArray[np.float32], quantized: QuantizedWeights) -> LayerQuantization:
+    return LayerQuantization(
+        name=str(layer.name),
+        op=layer.op_type,
+        channels=weights.shape[0],
+        zero_channels=int((~weights.reshape(weights.shape[0], -1).any(axis=1)).sum()),
+        scale_min=float(quantized.scale.min()),
+        scale_max=float(quantized.scale.max()),
+        snr_db=snr_db(weights, quantized),
+        raised_channels=quantized.raised,
+        accumulator_bits=quantized.accumulator_bits,
+    )
