@@ -1,0 +1,268 @@
+"""From a schedule to a program: lanes, addresses, descriptors, steps and the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from sliceflow.graph import geometry
+from sliceflow.graph.descriptor import Descriptor
+from sliceflow.graph.program import (
+    CpuStep,
+    FpgaStep,
+    Layer,
+    Program,
+    Step,
+    Tensor,
+    TransformStep,
+    Value,
+    encode_descriptors,
+)
+from sliceflow.hardware import cycles
+from sliceflow.hardware.profile import Profile
+from sliceflow.mapping import submodel
+from sliceflow.mapping.allocate import Lifetime, allocate
+from sliceflow.mapping.layout import Layout, assign_lanes, share_buffers
+from sliceflow.mapping.lower import Lowering, Placement
+from sliceflow.mapping.onnx_view import shape
+from sliceflow.mapping.partition import Partition, is_glue, macs_of
+from sliceflow.mapping.plan import ConcatPlan, LayerPlan, TensorSpec
+from sliceflow.mapping.schedule import Action, CpuWork, ToDevice, ToHost
+
+logger = logging.getLogger(__name__)
+
+
+def emit(
+    model: ir.Model, found: Partition, actions: Sequence[Action], profile: Profile, *, name: str, source_sha256: str
+) -> Program:
+    """Build the program.
+
+    Args:
+        model: the legalized graph; its interface becomes the program's.
+        found: the partition, for reasons.
+        actions: the schedule.
+        profile: the accelerator.
+        name: name of the model.
+        source_sha256: checksum of the file it came from.
+
+    Raises:
+        DoesNotFitError: a layer cannot run on this profile after all.
+    """
+    plans = [action for action in actions if isinstance(action, LayerPlan)]
+    concats = [action for action in actions if isinstance(action, ConcatPlan)]
+    layouts = assign_lanes(plans, concats, profile)
+    placement, words = _place(actions, layouts, concats, profile)
+    lowering = Lowering(profile, placement, len(plans))
+    descriptors = tuple(lowering.lower(plan, number) for number, plan in enumerate(plans))
+    program = lowering.program.image()
+    encoded = np.frombuffer(encode_descriptors(descriptors, profile), np.uint8)
+    program[: encoded.size] = encoded
+    reporter = _Reporter(found, profile, layouts)
+    steps, models = _steps(model, actions)
+    return Program(
+        name=name,
+        source_sha256=source_sha256,
+        profile=profile,
+        inputs=tuple(_interface(value) for value in model.graph.inputs),
+        outputs=tuple(_interface(value) for value in model.graph.outputs),
+        tensors=_tensors(layouts, placement, actions),
+        layers=tuple(reporter.layers(actions, descriptors)),
+        steps=tuple(steps),
+        descriptors=descriptors,
+        program=program,
+        weights=lowering.weights.image(),
+        activation_words=words,
+        cpu_models=models,
+    )
+
+
+def _touched(action: Action) -> list[TensorSpec]:
+    if isinstance(action, LayerPlan):
+        return [*action.inputs, action.output]
+    if isinstance(action, ConcatPlan):
+        return [*action.parts, action.output]
+    return [action.tensor] if isinstance(action, (ToDevice, ToHost)) else []
+
+
+def _place(
+    actions: Sequence[Action], layouts: dict[ir.Value, Layout], concats: Sequence[ConcatPlan], profile: Profile
+) -> tuple[Placement, int]:
+    homes = share_buffers(concats, layouts)
+    words: dict[ir.Value, int] = {}
+    uses: dict[ir.Value, list[int]] = {}
+    for time, action in enumerate(actions):
+        for tensor in _touched(action):
+            root = homes[tensor.value].root
+            uses.setdefault(root, []).append(time)
+            if root is tensor.value:
+                words[root] = layouts[root].slices * tensor.height * tensor.width
+    lives = {root: Lifetime(words[root], min(times), max(times)) for root, times in uses.items()}
+    # Tensors begin on a memory beat, so that a read never shares its first beat with another tensor.
+    align = max(1, profile.beat_bytes // profile.word_bytes)
+    bases, total = allocate(lives, align=align)
+    return Placement(layouts, homes, bases), total
+
+
+def _tensors(layouts: dict[ir.Value, Layout], placement: Placement, actions: Sequence[Action]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for tensor in (tensor for action in actions for tensor in _touched(action)):
+        layout, quant = layouts[tensor.value], tensor.quant
+        found[tensor.name] = Tensor(
+            name=tensor.name,
+            channels=tensor.channels,
+            height=tensor.height,
+            width=tensor.width,
+            runs=layout.runs,
+            slices=layout.slices,
+            base=placement.base(tensor),
+            dtype=quant.dtype if quant else "float32",
+            scale=quant.scale if quant else 1.0,
+            zero_point=quant.zero_point if quant else 0,
+        )
+    return found
+
+
+def _interface(value: ir.Value) -> Value:
+    dims = shape(value) or ()
+    return Value(name=str(value.name), shape=(0, *dims[1:]) if dims else (), dtype=_dtype(value))
+
+
+def _dtype(value: ir.Value) -> str:
+    return value.dtype.numpy().name if value.dtype is not None else "float32"
+
+
+def _steps(model: ir.Model, actions: Sequence[Action]) -> tuple[list[Step], dict[str, bytes]]:
+    steps: list[Step] = []
+    models: dict[str, bytes] = {}
+    number = 0
+    for action in actions:
+        if isinstance(action, LayerPlan):
+            last = steps[-1] if steps else None
+            if isinstance(last, FpgaStep):
+                steps[-1] = dataclasses.replace(last, count=last.count + 1)
+            else:
+                steps.append(FpgaStep(first=number, count=1))
+            number += 1
+        elif isinstance(action, (ToDevice, ToHost)):
+            steps.append(
+                TransformStep(
+                    direction="to_device" if isinstance(action, ToDevice) else "to_host",
+                    value=str(action.value.name),
+                    tensor=action.tensor.name,
+                    shape=shape(action.value) or (1, *action.tensor.size),
+                    dtype=_dtype(action.value),
+                )
+            )
+        elif isinstance(action, CpuWork):
+            key = f"cpu_{len(models)}"
+            models[key] = submodel.cut(model, action.nodes, action.inputs, action.outputs)
+            steps.append(
+                CpuStep(
+                    layer=_cpu_name(action),
+                    model=key,
+                    inputs=tuple(str(v.name) for v in action.inputs),
+                    outputs=tuple(str(v.name) for v in action.outputs),
+                )
+            )
+    return steps, models
+
+
+def _cpu_name(action: CpuWork) -> str:
+    return str(next((n for n in action.nodes if not is_glue(n)), action.nodes[0]).name)
+
+
+class _Reporter:
+    """Turns actions into the layers of the report."""
+
+    def __init__(self, found: Partition, profile: Profile, layouts: dict[ir.Value, Layout]) -> None:
+        self._found = found
+        self._profile = profile
+        self._layouts = layouts
+
+    def layers(self, actions: Sequence[Action], descriptors: Sequence[Descriptor]) -> list[Layer]:
+        """One entry for each accelerator layer, CPU node and transform."""
+        result: list[Layer] = []
+        waiting = iter(descriptors)
+        for action in actions:
+            if isinstance(action, LayerPlan):
+                result.append(self._fpga(action, next(waiting)))
+            elif isinstance(action, CpuWork):
+                result += [self._cpu(node, action) for node in action.nodes]
+            elif isinstance(action, (ToDevice, ToHost)):
+                result.append(self._transform(action))
+        names: dict[str, int] = {}
+        for index, layer in enumerate(result):
+            seen = names.setdefault(layer.name, 0)
+            names[layer.name] += 1
+            if seen:
+                result[index] = dataclasses.replace(layer, name=f"{layer.name}#{seen + 1}")
+        return result
+
+    def _fpga(self, plan: LayerPlan, layer: Descriptor) -> Layer:
+        estimate = cycles.predict(layer, self._profile)
+        computed = estimate.ideal * self._profile.multipliers
+        slices_in, slices_out = (self._layouts[t.value].slices for t in (plan.input, plan.output))
+        flat = plan.input.height * plan.input.width if plan.flatten_input else 1
+        return Layer(
+            name=plan.name,
+            placement="fpga",
+            op=" + ".join(plan.label),
+            reason="the accelerator has all its operators",
+            nodes=tuple(str(node.name) for node in plan.nodes),
+            inputs=tuple(tensor.name for tensor in plan.inputs),
+            outputs=(plan.output.name,),
+            macs=plan.macs,
+            ideal_cycles=estimate.ideal,
+            predicted_cycles=estimate.predicted,
+            channels_in=plan.input.channels * flat,
+            channels_out=plan.output.channels,
+            channels_in_computed=slices_in * self._profile.cpi * flat,
+            channels_out_computed=max(
+                slices_out * self._profile.cpi,
+                layer.groups * geometry.output_groups(layer, self._profile) * geometry.lanes(layer, self._profile),
+            ),
+            lanes_used=plan.macs / computed if computed and plan.macs else 0.0,
+        )
+
+    def _cpu(self, node: ir.Node, action: CpuWork) -> Layer:
+        refusal = self._found.refusals.get(node)
+        glue = "it converts a tensor for a neighbour on the CPU"
+        return Layer(
+            name=str(node.name),
+            placement="cpu",
+            op=node.op_type,
+            reason=refusal.reason if refusal else glue,
+            nodes=(str(node.name),),
+            inputs=tuple(str(v.name) for v in node.inputs if v is not None),
+            outputs=tuple(str(v.name) for v in node.outputs),
+            macs=macs_of(node),
+            channels_in=_channels(node.inputs[0] if node.inputs else None),
+            channels_out=_channels(node.outputs[0]),
+        )
+
+    def _transform(self, action: ToDevice | ToHost) -> Layer:
+        inward = isinstance(action, ToDevice)
+        names = (str(action.value.name), action.tensor.name)
+        kind = "quantize and slice" if inward else "unslice and dequantize"
+        if action.value.dtype not in (None, ir.DataType.FLOAT) or action.tensor.quant is None:
+            kind = "slice" if inward else "unslice"
+        return Layer(
+            name=f"{'to_device' if inward else 'to_host'}:{action.tensor.name}",
+            placement="transform",
+            op=kind,
+            reason="the tensor crosses to the FPGA" if inward else "the tensor crosses to the CPU",
+            inputs=(names[0] if inward else names[1],),
+            outputs=(names[1] if inward else names[0],),
+            channels_in=action.tensor.channels,
+            channels_out=action.tensor.channels,
+        )
+
+
+def _channels(value: ir.Value | None) -> int:
+    dims = shape(value)
+    return dims[1] if dims and len(dims) > 1 else math.prod(dims) if dims else 0

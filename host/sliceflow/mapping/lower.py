@@ -1,0 +1,230 @@
+"""Adjust: from a layer plan, lanes and addresses to a descriptor with its constants in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sliceflow.graph import geometry
+from sliceflow.graph.descriptor import AddMode, Descriptor, PoolMode
+from sliceflow.graph.program import lane_index
+from sliceflow.hardware.profile import Profile
+from sliceflow.mapping.groups import blocks_of
+from sliceflow.mapping.layout import Home, Layout
+from sliceflow.mapping.onnx_view import Quant
+from sliceflow.mapping.pack import Memory, Splitter, pack_lanes
+from sliceflow.mapping.plan import Add, Core, Kernel, LayerPlan, Pool, TensorSpec
+from sliceflow.mapping.strips import shape_descriptor, strip_rows
+from sliceflow.reference.numerics import fixed_point
+
+_LOWEST, _HIGHEST = -128, 127
+
+
+class DoesNotFitError(Exception):
+    """A layer cannot run on the profile after all; the caller moves its nodes to the CPU."""
+
+    def __init__(self, plan: LayerPlan, reason: str) -> None:
+        super().__init__(reason)
+        self.plan = plan
+        self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Lanes and addresses of all tensors."""
+
+    layouts: dict[ir.Value, Layout]
+    homes: dict[ir.Value, Home]
+    bases: dict[ir.Value, int]
+    """First word of each root buffer."""
+
+    def base(self, tensor: TensorSpec) -> int:
+        """First word of a tensor."""
+        home = self.homes[tensor.value]
+        return self.bases[home.root] + home.slice * tensor.height * tensor.width
+
+
+def size_layer(plan: LayerPlan, layouts: dict[ir.Value, Layout], profile: Profile) -> Descriptor:
+    """The layer's descriptor with all sizes and strips; raises ``DoesNotFitError``."""
+    in_slices, out_slices = layouts[plan.input.value].slices, layouts[plan.output.value].slices
+    if plan.core in (Core.DEPTHWISE, Core.PASS):
+        layer = shape_descriptor(plan, groups=in_slices, in_slices=1, out_slices=1)
+    else:
+        count = blocks_of(plan, profile).count
+        if plan.flatten_input:
+            in_slices *= plan.input.height * plan.input.width
+        layer = shape_descriptor(plan, groups=count, in_slices=in_slices // count, out_slices=out_slices // count)
+    rows = strip_rows(layer, profile)
+    if rows is None:
+        raise DoesNotFitError(plan, "one row of it does not fit the on-chip buffers")
+    layer.strip_rows = rows
+    layer.group_count, layer.strip_count = layer.groups, layer.strips
+    layer.out_count = geometry.output_groups(layer, profile)
+    return layer
+
+
+class Lowering:
+    """Fills descriptors and the memories they refer to.
+
+    Args:
+        profile: the accelerator.
+        placement: lanes and addresses.
+        count: descriptors that will stand at the start of the program memory.
+    """
+
+    def __init__(self, profile: Profile, placement: Placement, count: int) -> None:
+        self._profile = profile
+        self._placement = placement
+        self.program = Memory(profile.beat_bytes, reserved=count * 512 // profile.beat_bytes)
+        self.weights = Memory(profile.beat_bytes)
+
+    def lower(self, plan: LayerPlan, number: int) -> Descriptor:
+        """The complete descriptor of a layer; its constants are appended to the memories."""
+        layer = size_layer(plan, self._placement.layouts, self._profile)
+        layer.layer = number
+        layer.in_base = self._placement.base(plan.input)
+        layer.out_base = self._placement.base(plan.output)
+        splitter = self._splitter(plan, layer)
+        values: dict[str, NDArray[Any]] = {}
+        if plan.kernel is not None and splitter is not None:
+            layer.weight_planes = len(splitter.planes)
+            layer.weights_base = self.weights.append(splitter.packed())
+            values = self._main(plan, plan.kernel, layer)
+        else:
+            layer.requantize = 0
+        if plan.table is not None:
+            layer.table_mode = plan.table_mode
+            layer.table_base = self.program.append(plan.table.view(np.uint8))
+        if plan.add is not None:
+            self._add(plan, plan.add, layer, values)
+        if plan.pool is not None:
+            self._pool(plan.pool, layer)
+        layer.lanes_base = self.program.append(pack_lanes(splitter, layer, self._profile, values))
+        return layer
+
+    def _splitter(self, plan: LayerPlan, layer: Descriptor) -> Splitter | None:
+        if plan.kernel is None:
+            return None
+        layouts, cpi = self._placement.layouts, self._profile.cpi
+        inputs = lane_index(layouts[plan.input.value].runs, cpi)
+        if plan.flatten_input:
+            pixels = plan.input.height * plan.input.width
+            word = (inputs // cpi)[:, None] * pixels + np.arange(pixels)[None, :]
+            inputs = (word * cpi + (inputs % cpi)[:, None]).reshape(-1)
+        outputs = lane_index(layouts[plan.output.value].runs, cpi)
+        return Splitter(plan.kernel, layer, self._profile, inputs, outputs)
+
+    # convolution and requantization -----------------------------------------------------------------------------
+
+    def _main(self, plan: LayerPlan, kernel: Kernel, layer: Descriptor) -> dict[str, NDArray[Any]]:
+        if self._profile.is_float:
+            layer.out_low, layer.out_high, layer.leaky_slope = plan.low, plan.high, plan.leaky  # type: ignore[assignment]
+            return {"bias": kernel.bias.astype("<f4").view("<i4")}
+        source = plan.input.quant
+        if source is None:
+            raise ValueError("an integer layer reads a quantized tensor")
+        layer.pad_value = source.stored_zero
+        sums = kernel.weights.sum(axis=(1, 2, 3), dtype=np.int64)
+        bias = kernel.bias - source.stored_zero * sums
+        largest = np.abs(kernel.weights).sum(axis=(1, 2, 3), dtype=np.int64) * -_LOWEST + np.abs(bias)
+        if (largest >= 2**31).any():
+            worst = int(largest.argmax())
+            raise DoesNotFitError(
+                plan, f"output channel {worst} can reach {int(largest[worst])}, more than an int32 accumulator holds"
+            )
+        accumulator = source.scale * kernel.scale
+        target = plan.main if plan.main is not None else plan.add.quant if plan.add is not None else None
+        if target is None:
+            raise ValueError("an integer layer has a quantized output")
+        multiplier, shift = _fixed(accumulator / target.scale)
+        if plan.main is not None:
+            layer.out_zero = plan.main.stored_zero
+            layer.out_low, layer.out_high = clamp(plan.main, plan.low, plan.high)
+        else:
+            layer.out_low, layer.out_high = _LOWEST, _HIGHEST
+        self._largest = largest
+        return {"bias": bias.astype(np.int32), "multiplier": multiplier, "shift": shift}
+
+    # residual add -----------------------------------------------------------------------------------------------
+
+    def _add(self, plan: LayerPlan, add: Add, layer: Descriptor, values: dict[str, NDArray[Any]]) -> None:
+        layer.add_mode = add.mode
+        layer.add_base = self._placement.base(add.other)
+        if self._profile.is_float:
+            layer.add_low, layer.add_high = add.low, add.high  # type: ignore[assignment]
+            return
+        if add.quant is None or add.other.quant is None:
+            raise ValueError("an integer add has quantized operands")
+        layer.add_zero = add.quant.stored_zero
+        layer.add_low, layer.add_high = clamp(add.quant, add.low, add.high)
+        layer.add_other_zero = add.other.quant.stored_zero
+        other, other_shift = (int(v[0]) for v in _fixed(np.array([add.other.quant.scale / add.quant.scale])))
+        layer.add_other_multiplier = other
+        if add.mode is AddMode.ACCUMULATOR:
+            shift = values["shift"].astype(np.int64)
+            common = np.maximum(shift, other_shift)
+            main_left, other_left = common - shift, common - other_shift
+            self._prove(plan, self._largest, values["multiplier"], main_left, other, other_left)
+            values |= {"main_left": main_left, "other_left": other_left, "right": common}
+            return
+        if add.main is None:
+            raise ValueError("a requantized add has a quantized main operand")
+        main, main_shift = (int(v[0]) for v in _fixed(np.array([add.main.scale / add.quant.scale])))
+        right = max(main_shift, other_shift)
+        layer.add_main_zero, layer.add_main_multiplier = add.main.stored_zero, main
+        layer.add_main_shift, layer.add_other_shift, layer.add_shift = right - main_shift, right - other_shift, right
+        self._prove(plan, 255, main, layer.add_main_shift, other, layer.add_other_shift)
+
+    @staticmethod
+    def _prove(plan: LayerPlan, main: Any, multiplier: Any, left: Any, other: int, other_left: Any) -> None:
+        """Both products and their sum stay inside 62 bits, so that int64 is exact."""
+        pairs = zip(
+            *(np.atleast_1d(np.asarray(v, object)) for v in np.broadcast_arrays(main, multiplier, left, other_left)),
+            strict=True,
+        )
+        for value, factor, main_left, addend_left in pairs:
+            if (int(value) * abs(int(factor)) << int(main_left)) + (255 * abs(other) << int(addend_left)) >= 2**62:
+                raise DoesNotFitError(plan, "the scales of its residual add lie too far apart for 64-bit sums")
+
+    # pool -------------------------------------------------------------------------------------------------------
+
+    def _pool(self, pool: Pool, layer: Descriptor) -> None:
+        if pool.mode not in (PoolMode.AVERAGE, PoolMode.GLOBAL_AVERAGE):
+            return
+        if layer.pool_is_global:
+            counts = np.array([layer.conv_height * layer.conv_width])
+        else:
+            counts = np.arange(pool.window[0] * pool.window[1] + 1)
+        share = 1.0 / np.maximum(counts, 1)
+        record = np.zeros((counts.size, 2), "<u4")
+        if self._profile.is_float:
+            layer.pool_low, layer.pool_high = pool.low, pool.high  # type: ignore[assignment]
+            record[:, 0] = share.astype("<f4").view("<u4")
+        else:
+            if pool.source is None or pool.quant is None:
+                raise ValueError("an integer pool has quantized tensors")
+            layer.pool_in_zero, layer.pool_out_zero = pool.source.stored_zero, pool.quant.stored_zero
+            layer.pool_low, layer.pool_high = clamp(pool.quant, pool.low, pool.high)
+            multiplier, shift = _fixed(pool.source.scale / pool.quant.scale * share)
+            record[:, 0], record[:, 1] = multiplier.view(np.uint32), shift
+        if not layer.pool_is_global:
+            record[0] = 0
+        layer.pool_scales_base = self.program.append(record.reshape(-1).view(np.uint8))
+
+
+def clamp(quant: Quant, low: float, high: float) -> tuple[int, int]:
+    """Bounds of the stored values that correspond to a clamp of the real ones."""
+    return (
+        _LOWEST if low == -math.inf else quant.quantize(low),
+        _HIGHEST if high == math.inf else quant.quantize(high),
+    )
+
+
+def _fixed(scales: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    with np.errstate(over="ignore"):
+        return fixed_point(scales.astype(np.float32))

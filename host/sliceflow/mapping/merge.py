@@ -1,0 +1,395 @@
+"""Merge: grow accelerator layers along the graph's edges, through tensors with one reader, while the next stage fits.
+
+The stages are those of the stream pipeline, in its order: requantize (with clamp), table, residual add (with clamp),
+table, pool, upsample. ``EXTENSIONS`` is the table of what can follow; a layer takes the longest chain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from sliceflow.graph import geometry
+from sliceflow.graph.descriptor import AddMode, PoolMode, TableMode
+from sliceflow.hardware.profile import Profile
+from sliceflow.mapping import tables
+from sliceflow.mapping.groups import is_depthwise
+from sliceflow.mapping.onnx_view import input_at, is_op, only_consumer, shape
+from sliceflow.mapping.operators import POOLS, nearest_factors, pool_shape, read_kernel
+from sliceflow.mapping.plan import Add, ConcatPlan, Core, Kernel, LayerPlan, Pool, Refusal, Stage, TensorSpec
+from sliceflow.mapping.strips import estimated_shape, strip_rows
+from sliceflow.mapping.values import Result, Values
+
+Outcome = LayerPlan | Refusal
+
+
+class Merger:
+    """Builds the layer that starts at a given node.
+
+    Args:
+        values: which values are tensors.
+        profile: the accelerator.
+        order: position of every node in execution order.
+        forbidden: nodes that must stay on the CPU.
+    """
+
+    def __init__(
+        self, values: Values, profile: Profile, order: dict[ir.Node, int], forbidden: frozenset[ir.Node]
+    ) -> None:
+        self._values = values
+        self._profile = profile
+        self._order = order
+        self._forbidden = forbidden
+
+    def build(self, root: ir.Node) -> Outcome:
+        """The longest layer that starts at ``root``, or why there is none."""
+        plan = self._start(root)
+        while isinstance(plan, LayerPlan):
+            longer = self._extend(plan)
+            if longer is None:
+                return plan
+            plan = longer
+        return plan
+
+    def concat(self, node: ir.Node) -> ConcatPlan | Refusal:
+        """A concatenation along the channels whose parts are tensors on one grid."""
+        result = self._values.result(node.outputs[0])
+        if isinstance(result, Refusal):
+            return result
+        parts = [self._values.tensor(value) for value in node.inputs]
+        if any(part is None for part in parts) or result.low != -math.inf or result.high != math.inf:
+            return Refusal(
+                "not all of its inputs are quantized tensors", "quantize the model with `sliceflow quantize`"
+            )
+        found = tuple(part for part in parts if part is not None)
+        if any(part.size[1:] != result.tensor.size[1:] or part.quant != result.tensor.quant for part in found):
+            return Refusal(
+                "its inputs and output do not share one scale", "quantize the model with `sliceflow quantize`"
+            )
+        if sum(part.channels for part in found) != result.tensor.channels:
+            return Refusal("it does not concatenate channels", "keep it on the CPU")
+        return ConcatPlan(name=str(node.name), nodes=(node, *result.nodes), parts=found, output=result.tensor)
+
+    # roots ------------------------------------------------------------------------------------------------------
+
+    def _start(self, root: ir.Node) -> Outcome:
+        if is_op(root, "Conv", "Gemm"):
+            return self._start_weighted(root)
+        region = self._region_of(root)
+        if region is not None:
+            source = self._values.spec(region.source)
+            if source is not None:
+                return self._checked(self._with_table(_bare(root, source), region))
+        if is_op(root, "Add", "Resize", *POOLS):
+            source = self._values.tensor(root.inputs[0])
+            if source is None:
+                return _not_a_tensor(root)
+            return EXTENSIONS[root.op_type](self, _bare(root, source), root)
+        return self._explain(root)
+
+    def _region_of(self, root: ir.Node) -> tables.Region | None:
+        if self._values.is_float:
+            return None
+        for value in root.inputs:
+            source = self._values.tensor(value)
+            region = tables.find_region(source.value, self._order) if source is not None else None
+            if region is not None and root in region.nodes and not self._forbidden.intersection(region.nodes):
+                return region
+        return None
+
+    def _explain(self, root: ir.Node) -> Refusal:
+        if is_op(root, *tables.ELEMENTWISE):
+            if self._values.is_float:
+                return Refusal("the float profile has no function table", "choose an integer profile")
+            return Refusal(
+                "it is no function of one quantized tensor with a quantized result",
+                "put QuantizeLinear/DequantizeLinear around it, or keep it on the CPU",
+            )
+        if root.domain not in ("", "ai.onnx"):
+            return Refusal(
+                f"operator {root.domain}::{root.op_type} is not known", "keep it on the CPU, or export it otherwise"
+            )
+        if root.op_type.startswith(("QLinear", "MatMulInteger", "ConvInteger", "DynamicQuantize")):
+            return Refusal(
+                f"{root.op_type} is the operator-oriented form of quantization",
+                "export with QuantizeLinear/DequantizeLinear (QDQ)",
+            )
+        return Refusal(f"the accelerator has no {root.op_type}", "it runs on the CPU; replace it if its time matters")
+
+    def _start_weighted(self, root: ir.Node) -> Outcome:
+        source = self._values.tensor(input_at(root, 0))
+        if source is None:
+            return _not_a_tensor(root)
+        kernel = read_kernel(root, source, is_float=self._values.is_float)
+        if isinstance(kernel, Refusal):
+            return kernel
+        output = shape(root.outputs[0])
+        if output is None or len(output) not in (2, 4) or min(output) < 1 or output[0] != 1:
+            return Refusal(
+                f"its output shape {output} is not a batch-1 feature map", "give the input's shape with --shape"
+            )
+        source, flatten = self._source_of(root, source)
+        depthwise = is_depthwise(kernel.group, source.channels, kernel.weights.shape[0])
+        core = Core.FULLY_CONNECTED if root.op_type == "Gemm" else Core.DEPTHWISE if depthwise else Core.CONV
+        plan = LayerPlan(
+            name=str(root.name),
+            nodes=(root,),
+            core=core,
+            input=source,
+            output=source,
+            array_size=(output[2], output[3]) if len(output) == 4 else (1, 1),
+            kernel=kernel,
+            flatten_input=flatten,
+            label=(_kernel_label(root, core, kernel),),
+        )
+        fused = self._accumulator_add(plan, root.outputs[0])
+        if fused is not None:
+            return self._checked(fused)
+        result = self._values.result(root.outputs[0], leaky_allowed=True)
+        if isinstance(result, Refusal):
+            return result
+        return self._checked(
+            dataclasses.replace(
+                plan,
+                nodes=plan.nodes + result.nodes,
+                output=result.tensor,
+                main=result.tensor.quant,
+                low=result.low,
+                high=result.high,
+                leaky=result.leaky,
+                label=plan.label + result.labels,
+            )
+        )
+
+    def _source_of(self, root: ir.Node, source: TensorSpec) -> tuple[TensorSpec, bool]:
+        """A fully connected layer reads a feature map as it lies in memory; the flattening costs nothing."""
+        flatten = False
+        while root.op_type == "Gemm" and (view := self._values.view_source(source)) is not None:
+            if math.prod(view.size) != math.prod(source.size):
+                break
+            source, flatten = view, True
+        return source, flatten and source.size[1:] != (1, 1)
+
+    def _accumulator_add(self, plan: LayerPlan, value: ir.Value) -> LayerPlan | None:
+        """Conv -> Add without a quantization between: the add takes the accumulator."""
+        node = only_consumer(value)
+        if self._values.is_float or node is None or not is_op(node, "Add") or node in self._forbidden:
+            return None
+        other = self._values.tensor(node.inputs[1] if node.inputs[0] is value else node.inputs[0])
+        result = self._values.result(node.outputs[0])
+        if other is None or isinstance(result, Refusal) or other.size != result.tensor.size:
+            return None
+        return _with_add(plan, AddMode.ACCUMULATOR, other, node, result)
+
+    # extensions -------------------------------------------------------------------------------------------------
+
+    def _extend(self, plan: LayerPlan) -> LayerPlan | None:
+        readers = self._values.readers(plan.output)
+        if not readers:
+            return None
+        if not self._values.is_float and plan.table_mode is TableMode.OFF and plan.stage <= Stage.ADD:
+            region = tables.find_region(plan.output.value, self._order)
+            if region is not None and region.closed and not self._forbidden.intersection(region.nodes):
+                longer = self._checked(self._with_table(plan, region))
+                if isinstance(longer, LayerPlan):
+                    return longer
+        if len(readers) != 1 or readers[0] in self._forbidden or readers[0].op_type not in EXTENSIONS:
+            return None
+        node = readers[0]
+        if node.domain not in ("", "ai.onnx"):
+            return None
+        longer = EXTENSIONS[node.op_type](self, plan, node)
+        return longer if isinstance(longer, LayerPlan) and self._worthwhile(plan, longer) else None
+
+    def _with_table(self, plan: LayerPlan, region: tables.Region) -> Outcome:
+        spec = self._values.spec(region.result)
+        if spec is None:
+            return Refusal("its output is not a batch-1 feature map", "give the input's shape with --shape")
+        after = plan.add is not None
+        return dataclasses.replace(
+            plan,
+            nodes=plan.nodes + tuple(node for node in region.nodes if node not in plan.nodes),
+            output=spec,
+            table=tables.tabulate(region),
+            table_mode=TableMode.AFTER_ADD if after else TableMode.BEFORE_ADD,
+            stage=Stage.TABLE_AFTER_ADD if after else Stage.TABLE_BEFORE_ADD,
+            label=plan.label
+            + tuple(n.op_type for n in region.nodes if not is_op(n, "QuantizeLinear", "DequantizeLinear")),
+        )
+
+    def _add(self, plan: LayerPlan, node: ir.Node) -> Outcome:
+        operands = [self._values.tensor(value) for value in node.inputs]
+        if None in operands or plan.stage >= Stage.ADD:
+            return _not_a_tensor(node)
+        first, second = (operand for operand in operands if operand is not None)
+        other = second if first.value is plan.output.value else first
+        if other.value is plan.output.value and plan.input.value is not plan.output.value:
+            return Refusal("both operands are the same tensor", "")
+        result = self._values.result(node.outputs[0])
+        if isinstance(result, Refusal):
+            return result
+        if not first.size == second.size == result.tensor.size:
+            return Refusal(
+                f"it broadcasts {first.size} and {second.size}", "only tensors of one shape are added on the FPGA"
+            )
+        return self._checked(_with_add(plan, AddMode.REQUANTIZED, other, node, result, self._values))
+
+    def _pool(self, plan: LayerPlan, node: ir.Node) -> Outcome:
+        if plan.stage >= Stage.POOL:
+            return Refusal("the layer has pooled already", "")
+        source = self._values.tensor(node.inputs[0])
+        if source is None:
+            return _not_a_tensor(node)
+        found = pool_shape(node, source, self._profile)
+        if isinstance(found, Refusal):
+            return found
+        result = self._values.result(node.outputs[0])
+        if isinstance(result, Refusal):
+            return result
+        maximum = found.mode in (PoolMode.MAX, PoolMode.GLOBAL_MAX)
+        if maximum and (result.tensor.quant != source.quant or result.low != -math.inf or result.high != math.inf):
+            return Refusal("its output has another scale than its input, or is clamped", "give both one scale")
+        pool = Pool(
+            mode=found.mode,
+            window=found.window,
+            stride=found.stride,
+            pad=found.pad,
+            count=found.count,
+            out_size=found.out_size,
+            source=source.quant,
+            quant=result.tensor.quant,
+            low=result.low,
+            high=result.high,
+        )
+        return self._checked(
+            dataclasses.replace(
+                plan,
+                nodes=plan.nodes + self._values.glue(plan.output) + (node, *result.nodes),
+                output=result.tensor,
+                pool=pool,
+                stage=Stage.POOL,
+                label=(*plan.label, node.op_type, *result.labels),
+            )
+        )
+
+    def _resize(self, plan: LayerPlan, node: ir.Node) -> Outcome:
+        if plan.stage >= Stage.UPSAMPLE:
+            return Refusal("the layer has resized already", "")
+        source = self._values.tensor(node.inputs[0])
+        if source is None:
+            return _not_a_tensor(node)
+        factors = nearest_factors(node, source)
+        if isinstance(factors, Refusal):
+            return factors
+        result = self._values.result(node.outputs[0])
+        if isinstance(result, Refusal):
+            return result
+        if result.tensor.quant != source.quant or (result.nodes and result.low != -math.inf):
+            return Refusal("its output has another scale than its input, or is clamped", "give both one scale")
+        return self._checked(
+            dataclasses.replace(
+                plan,
+                nodes=plan.nodes + self._values.glue(plan.output) + (node, *result.nodes),
+                output=result.tensor,
+                upsample=factors,
+                stage=Stage.UPSAMPLE,
+                label=(*plan.label, node.op_type),
+            )
+        )
+
+    # does it fit, is it worth it --------------------------------------------------------------------------------
+
+    def _checked(self, plan: Outcome) -> Outcome:
+        if isinstance(plan, Refusal):
+            return plan
+        if strip_rows(estimated_shape(plan, self._profile), self._profile) is None:
+            return Refusal(
+                f"one row of {plan.input.channels} x {plan.input.width} does not fit the buffers of {self._profile.name}",
+                "use a profile with larger bank_words or accumulator_pixels",
+            )
+        return plan
+
+    def _worthwhile(self, plan: LayerPlan, longer: LayerPlan) -> bool:
+        """Whether a pool whose windows overlap the strips' borders saves more than the rows computed twice cost."""
+        if longer.pool is plan.pool or plan.kernel is None:
+            return True
+        rows = self._computed_rows(longer)
+        again = (rows - longer.array_size[0]) * longer.array_size[1]
+        shape_ = estimated_shape(longer, self._profile)
+        groups = geometry.output_groups(shape_, self._profile) * shape_.groups
+        alone = math.prod(plan.array_size) * math.ceil(plan.output.channels / self._profile.cpi)
+        return again * groups * geometry.passes(shape_) <= alone
+
+    def _computed_rows(self, plan: LayerPlan) -> int:
+        layer = estimated_shape(plan, self._profile)
+        layer.strip_rows = strip_rows(layer, self._profile) or 1
+        return sum(np.subtract(*geometry.array_rows(layer, s)[::-1]) for s in range(layer.strips))
+
+
+def _bare(root: ir.Node, source: TensorSpec) -> LayerPlan:
+    return LayerPlan(
+        name=str(root.name),
+        nodes=(),
+        core=Core.PASS,
+        input=source,
+        output=source,
+        array_size=(source.height, source.width),
+        main=source.quant,
+    )
+
+
+def _with_add(
+    plan: LayerPlan, mode: AddMode, other: TensorSpec, node: ir.Node, result: Result, values: Values | None = None
+) -> LayerPlan:
+    glue = values.glue(plan.output) if values is not None else ()
+    return dataclasses.replace(
+        plan,
+        nodes=plan.nodes + glue + (node, *result.nodes),
+        output=result.tensor,
+        add=Add(
+            mode=mode,
+            other=other,
+            main=plan.output.quant if mode is AddMode.REQUANTIZED else None,
+            quant=result.tensor.quant,
+            low=result.low,
+            high=result.high,
+        ),
+        stage=Stage.ADD,
+        label=(*plan.label, "Add", *result.labels),
+    )
+
+
+def _not_a_tensor(node: ir.Node) -> Refusal:
+    dims = shape(input_at(node, 0))
+    if dims is None:
+        return Refusal(
+            "its input's shape is unknown or dynamic", "give the input's shape with --shape NAME=1x3x224x224"
+        )
+    if len(dims) not in (2, 4) or dims[0] != 1:
+        return Refusal(f"its input of shape {dims} is no batch-1 feature map or vector", "keep it on the CPU")
+    return Refusal(
+        "its input is not quantized per tensor to 8 bits, or is a constant",
+        "quantize the model with `sliceflow quantize`",
+    )
+
+
+def _kernel_label(root: ir.Node, core: Core, kernel: Kernel) -> str:
+    if core is Core.FULLY_CONNECTED:
+        return "Gemm"
+    size = f"{kernel.size[0]}x{kernel.size[1]}"
+    return f"{core.value} {size}" + (f" /{kernel.stride[0]}" if kernel.stride != (1, 1) else "")
+
+
+EXTENSIONS: dict[str, Callable[[Merger, LayerPlan, ir.Node], Outcome]] = {
+    "Add": Merger._add,
+    "MaxPool": Merger._pool,
+    "AveragePool": Merger._pool,
+    "GlobalMaxPool": Merger._pool,
+    "GlobalAveragePool": Merger._pool,
+    "Resize": Merger._resize,
+}
+"""What can follow a layer, and how: operator -> stage."""

@@ -1,0 +1,190 @@
+"""Reading a normalized ONNX graph: shapes, attributes, constants and quantization parameters of values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+QUANTIZED_TYPES = {ir.DataType.UINT8: "uint8", ir.DataType.INT8: "int8"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Quant:
+    """Per-tensor quantization of an activation: ``real = scale * (q - zero_point)``."""
+
+    scale: float
+    zero_point: int
+    dtype: str
+
+    @property
+    def low(self) -> int:
+        """Smallest stored value, in the model's type."""
+        return 0 if self.dtype == "uint8" else -128
+
+    @property
+    def high(self) -> int:
+        """Largest stored value, in the model's type."""
+        return 255 if self.dtype == "uint8" else 127
+
+    @property
+    def offset(self) -> int:
+        """What is subtracted to store it as a signed number."""
+        return 128 if self.dtype == "uint8" else 0
+
+    @property
+    def stored_zero(self) -> int:
+        """Zero point of the stored (signed) values."""
+        return self.zero_point - self.offset
+
+    def quantize(self, real: float) -> int:
+        """Stored (signed) value nearest to a real number, ties to even, saturated."""
+        with np.errstate(over="ignore"):
+            step = float(np.rint(np.float32(real) / np.float32(self.scale)))
+        return int(min(max(step + self.zero_point, self.low), self.high)) - self.offset
+
+
+def const(value: ir.Value | None) -> NDArray[Any] | None:
+    """The array of a constant value, None for anything else."""
+    if value is None or value.const_value is None:
+        return None
+    return value.const_value.numpy()
+
+
+def shape(value: ir.Value | None) -> tuple[int, ...] | None:
+    """The static shape of a value, None if it is unknown or dynamic."""
+    if value is None or value.shape is None:
+        return None
+    dims = tuple(dim for dim in value.shape if isinstance(dim, int))
+    return dims if len(dims) == len(value.shape) else None
+
+
+def chw(dims: Sequence[int] | None) -> tuple[int, int, int] | None:
+    """(C, H, W) of a batch-1 activation of rank 4 or 2, None for other shapes."""
+    if dims is None or len(dims) not in (2, 4) or dims[0] != 1 or min(dims) < 1:
+        return None
+    return (dims[1], 1, 1) if len(dims) == 2 else (dims[1], dims[2], dims[3])
+
+
+def attribute(node: ir.Node, name: str, default: Any) -> Any:
+    """An attribute as plain Python data."""
+    found = node.attributes.get(name)
+    if found is None:
+        return default
+    value = found.value
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def is_op(node: ir.Node | None, *op_types: str) -> bool:
+    """Whether the node is one of these operators of the standard domain."""
+    return node is not None and node.domain in ("", "ai.onnx") and node.op_type in op_types
+
+
+def consumers(value: ir.Value) -> list[ir.Node]:
+    """The nodes that read a value, each once."""
+    return list(dict.fromkeys(node for node, _ in value.uses()))
+
+
+def only_consumer(value: ir.Value) -> ir.Node | None:
+    """The node that alone reads the value, None if there are more readers or it leaves the model."""
+    found = consumers(value)
+    return found[0] if len(found) == 1 and not value.is_graph_output() else None
+
+
+def input_at(node: ir.Node, index: int) -> ir.Value | None:
+    """Input number ``index``, None if it is absent."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def activation_quant(node: ir.Node) -> Quant | None:
+    """Parameters of a per-tensor QuantizeLinear or DequantizeLinear of 8 bits, None if it is anything else."""
+    if not is_op(node, "QuantizeLinear", "DequantizeLinear") or attribute(node, "block_size", 0):
+        return None
+    scale, zero = const(input_at(node, 1)), const(input_at(node, 2))
+    if scale is None or scale.size != 1 or scale.dtype != np.float32:
+        return None
+    quantized = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
+    if zero is not None:
+        dtype = {"uint8": "uint8", "int8": "int8"}.get(zero.dtype.name)
+    else:
+        dtype = QUANTIZED_TYPES.get(quantized.dtype) if quantized is not None and quantized.dtype else "uint8"
+    number = float(scale.reshape(-1)[0])
+    if dtype is None or not np.isfinite(number) or number <= 0 or (zero is not None and zero.size != 1):
+        return None
+    return Quant(number, 0 if zero is None else int(zero.reshape(-1)[0]), dtype)
+
+
+@dataclasses.dataclass
+class Weights:
+    """Constant integer or float weights: ``real = scale[o] * q``."""
+
+    values: NDArray[Any]
+    """int16 ``[O, I/group, KH, KW]`` (zero point subtracted, -255..255), or float32."""
+    scale: NDArray[np.float64]
+    """One number for each output channel; ones for float weights."""
+
+
+def weights_of(value: ir.Value | None, out_channels_axis: int = 0) -> Weights | None:
+    """Weights that arrive as DequantizeLinear of an 8-bit constant, or as a float constant; None otherwise."""
+    if value is None:
+        return None
+    array = const(value)
+    if array is not None and array.dtype == np.float32:
+        return Weights(array, np.ones(array.shape[out_channels_axis]))
+    node = value.producer()
+    if not is_op(node, "DequantizeLinear") or attribute(node, "block_size", 0):  # type: ignore[arg-type]
+        return None
+    assert node is not None
+    stored, scale, zero = (const(input_at(node, i)) for i in range(3))
+    if stored is None or stored.dtype not in (np.int8, np.uint8) or scale is None:
+        return None
+    count = stored.shape[out_channels_axis]
+    axis = int(attribute(node, "axis", 1)) % max(stored.ndim, 1)
+    if scale.size not in (1, count) or (scale.size > 1 and axis != out_channels_axis):
+        return None
+    flat_scale = np.broadcast_to(scale.reshape(-1).astype(np.float64), (count,))
+    if not np.isfinite(flat_scale).all() or (flat_scale <= 0).any():
+        return None
+    values = stored.astype(np.int16)
+    if zero is not None and zero.any():
+        wide = np.broadcast_to(zero.reshape(-1).astype(np.int16), (count,))
+        values = values - wide.reshape([-1 if i == out_channels_axis else 1 for i in range(stored.ndim)])
+    return Weights(values, np.array(flat_scale))
+
+
+def bias_of(value: ir.Value | None, accumulator_scale: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """An integer bias at the accumulator's scale from a constant float bias or DequantizeLinear of a constant.
+
+    Args:
+        value: the bias input, ``[O]``; None means zero.
+        accumulator_scale: ``s_x * s_w[o]``.
+
+    Returns:
+        ``[O]`` int64, or None if the bias is not a constant.
+    """
+    count = accumulator_scale.size
+    if value is None:
+        return np.zeros(count, np.int64)
+    node = value.producer()
+    if is_op(node, "DequantizeLinear"):
+        assert node is not None
+        stored, scale, zero = (const(input_at(node, i)) for i in range(3))
+        if stored is None or scale is None:
+            return None
+        centred = stored.reshape(-1).astype(np.int64) - (0 if zero is None else zero.reshape(-1).astype(np.int64))
+        # The same scale up to float32 rounding: the integers are the bias, as in ONNX Runtime's QLinearConv.
+        if stored.dtype == np.int32 and np.allclose(scale.reshape(-1), accumulator_scale, rtol=1e-5, atol=0):
+            return centred
+        real = centred * scale.reshape(-1).astype(np.float64)
+    else:
+        array = const(value)
+        if array is None:
+            return None
+        real = array.reshape(-1).astype(np.float64)
+    if real.size != count:
+        return None
+    return np.rint(real / accumulator_scale).astype(np.int64)

@@ -1,0 +1,197 @@
+"""Single operators as the array or the stages do them: convolution, fully connected, pools, nearest resize."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from sliceflow.graph.descriptor import PoolMode
+from sliceflow.hardware.profile import Profile
+from sliceflow.mapping.onnx_view import Quant, Weights, attribute, bias_of, const, input_at, is_op, shape, weights_of
+from sliceflow.mapping.plan import Kernel, Refusal, TensorSpec
+
+
+def read_kernel(node: ir.Node, source: TensorSpec, *, is_float: bool) -> Kernel | Refusal:
+    """Weights, bias and geometry of a Conv or a canonical Gemm whose input is ``source``."""
+    weights = weights_of(input_at(node, 1))
+    if weights is None:
+        return Refusal(
+            "its weights are not constant, or their quantization is not per tensor or per output channel",
+            "export the model with constant weights, quantized along axis 0",
+        )
+    if is_float != (weights.values.dtype == np.float32):
+        return Refusal(
+            "its weights are quantized but the profile computes in float"
+            if is_float
+            else "its weights are not quantized",
+            "choose an integer profile" if is_float else "quantize the model with `sliceflow quantize`",
+        )
+    if node.op_type == "Gemm":
+        return _gemm_kernel(node, source, weights, is_float=is_float)
+    if weights.values.ndim != 4:
+        return Refusal(f"its weights have {weights.values.ndim} dimensions, not 4", "only 2-D convolution is mapped")
+    bias = _bias(node, weights, source.quant)
+    if isinstance(bias, Refusal):
+        return bias
+    pads = [int(p) for p in attribute(node, "pads", [0, 0, 0, 0])]
+    strides, dilations = attribute(node, "strides", [1, 1]), attribute(node, "dilations", [1, 1])
+    if min(pads) < 0:
+        return Refusal("its padding is negative", "crop the input with Slice before it")
+    return Kernel(
+        weights=weights.values,
+        scale=weights.scale,
+        bias=bias,
+        stride=(int(strides[0]), int(strides[1])),
+        dilation=(int(dilations[0]), int(dilations[1])),
+        pad=(pads[0], pads[1], pads[2], pads[3]),
+        group=int(attribute(node, "group", 1)),
+    )
+
+
+def _gemm_kernel(node: ir.Node, source: TensorSpec, weights: Weights, *, is_float: bool) -> Kernel | Refusal:
+    plain = attribute(node, "transB", 0) == 1 and attribute(node, "transA", 0) == 0
+    if not plain or attribute(node, "alpha", 1.0) != 1.0 or attribute(node, "beta", 1.0) != 1.0:
+        return Refusal("it is not in the normal form transB=1, alpha=1, beta=1", "simplify the model first")
+    if weights.values.ndim != 2 or weights.values.shape[1] != math.prod(source.size):
+        return Refusal("its weights do not match its input", "check the model")
+    bias = _bias(node, weights, source.quant)
+    if isinstance(bias, Refusal):
+        return bias
+    return Kernel(weights=weights.values[:, :, None, None], scale=weights.scale, bias=bias)
+
+
+def _bias(node: ir.Node, weights: Weights, quant: Quant | None) -> np.ndarray | Refusal:
+    value = input_at(node, 2)
+    if quant is None:
+        array = const(value)
+        if value is not None and (array is None or array.size != weights.values.shape[0]):
+            return Refusal("its bias is not a constant vector", "export the model with constant biases")
+        zeros = np.zeros(weights.values.shape[0], np.float32)
+        return zeros if array is None else array.reshape(-1).astype(np.float32)
+    bias = bias_of(value, quant.scale * weights.scale)
+    if bias is None:
+        return Refusal("its bias is not a constant vector", "export the model with constant biases")
+    return bias
+
+
+POOLS = {
+    "MaxPool": (PoolMode.MAX, PoolMode.GLOBAL_MAX),
+    "AveragePool": (PoolMode.AVERAGE, PoolMode.GLOBAL_AVERAGE),
+    "GlobalMaxPool": (PoolMode.GLOBAL_MAX, PoolMode.GLOBAL_MAX),
+    "GlobalAveragePool": (PoolMode.GLOBAL_AVERAGE, PoolMode.GLOBAL_AVERAGE),
+}
+
+
+class PoolShape:
+    """Mode, window, stride and padding of a pooling node over a map of a given size."""
+
+    def __init__(self, node: ir.Node, size: tuple[int, int]) -> None:
+        windowed, whole = POOLS[node.op_type]
+        output = shape(node.outputs[0])
+        self.out_size = (output[2], output[3]) if output is not None and len(output) == 4 else (0, 0)
+        self.window = size
+        self.stride, self.pad, self.count = (1, 1), (0, 0), (0, 0, 0, 0)
+        self.mode = whole
+        if windowed is whole:
+            return
+        kernel = [int(k) for k in attribute(node, "kernel_shape", [0, 0])]
+        strides = [int(s) for s in attribute(node, "strides", [1, 1])]
+        pads = [int(p) for p in attribute(node, "pads", [0, 0, 0, 0])]
+        if tuple(kernel) == size and not any(pads) and self.out_size == (1, 1):
+            return
+        self.mode = windowed
+        self.window, self.stride = (kernel[0], kernel[1]), (strides[0], strides[1])
+        self.pad = (pads[0], pads[1])
+        if attribute(node, "count_include_pad", 0):
+            self.count = (pads[0], pads[1], pads[2], pads[3])
+
+
+def pool_shape(node: ir.Node, source: TensorSpec, profile: Profile) -> PoolShape | Refusal:
+    """How the streaming pool does a pooling node, or why it cannot."""
+    dims = shape(node.inputs[0])
+    if dims is None or len(dims) != 4:
+        return Refusal("only 2-D pools are mapped", "keep it on the CPU")
+    if any(d != 1 for d in attribute(node, "dilations", [1, 1])):
+        return Refusal("a dilated pool is not mapped", "keep it on the CPU")
+    if len(node.outputs) > 1 and any(v.uses() or v.is_graph_output() for v in node.outputs[1:]):
+        return Refusal("the indices of its maxima are used", "keep it on the CPU")
+    found = PoolShape(node, (source.height, source.width))
+    if min(found.out_size) < 1:
+        return Refusal("its output is empty or its shape unknown", "check the model")
+    if found.mode in (PoolMode.MAX, PoolMode.AVERAGE):
+        if max(found.window) > profile.pool_window:
+            return Refusal(
+                f"its window {found.window[0]}x{found.window[1]} exceeds the profile's {profile.pool_window}",
+                "use a profile with a larger pool_window",
+            )
+        if source.width > profile.pool_width:
+            return Refusal(
+                f"its rows of {source.width} pixels exceed the profile's {profile.pool_width}",
+                "use a profile with a larger pool_width",
+            )
+        if not _windows_touch(found, (source.height, source.width)):
+            return Refusal("a window lies wholly in the padding", "reduce the padding")
+    return found
+
+
+def _windows_touch(pool: PoolShape, size: tuple[int, int]) -> bool:
+    for axis in (0, 1):
+        first = pool.window[axis] - pool.pad[axis]
+        last = (pool.out_size[axis] - 1) * pool.stride[axis] - pool.pad[axis]
+        if first < 1 or last >= size[axis]:
+            return False
+    return True
+
+
+def nearest_factors(node: ir.Node, source: TensorSpec) -> tuple[int, int] | Refusal:
+    """Integer factors of a nearest Resize that only repeats rows and columns."""
+    output = shape(node.outputs[0])
+    if attribute(node, "mode", "nearest") != "nearest" or output is None or len(output) != 4:
+        return Refusal("only nearest resizing of feature maps is mapped", "export with mode='nearest'")
+    if output[1] != source.channels:
+        return Refusal("it resizes the channels", "keep it on the CPU")
+    factors = []
+    for axis, length in ((2, source.height), (3, source.width)):
+        if output[axis] % length:
+            return Refusal(
+                f"it resizes {length} to {output[axis]}, which is no integer factor", "use an integer scale factor"
+            )
+        factor = output[axis] // length
+        indices = _nearest_indices(node, length, output[axis])
+        if indices is None or not np.array_equal(indices, np.repeat(np.arange(length), factor)):
+            return Refusal(
+                "its coordinate mode does not repeat each pixel evenly",
+                "export with coordinate_transformation_mode='asymmetric', nearest_mode='floor'",
+            )
+        factors.append(factor)
+    return factors[0], factors[1]
+
+
+def _nearest_indices(node: ir.Node, length: int, resized: int) -> np.ndarray | None:
+    x = np.arange(resized, dtype=np.float64)
+    scale = resized / length
+    mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    if mode == "asymmetric":
+        position = x / scale
+    elif mode == "half_pixel" or (mode == "pytorch_half_pixel" and resized > 1):
+        position = (x + 0.5) / scale - 0.5
+    elif mode == "pytorch_half_pixel":
+        position = np.zeros_like(x)
+    elif mode == "align_corners" and resized > 1:
+        position = x * (length - 1) / (resized - 1)
+    else:
+        return None
+    rounded = {
+        "round_prefer_floor": np.ceil(position - 0.5),
+        "round_prefer_ceil": np.floor(position + 0.5),
+        "floor": np.floor(position),
+        "ceil": np.ceil(position),
+    }.get(attribute(node, "nearest_mode", "round_prefer_floor"))
+    return None if rounded is None else np.clip(rounded, 0, length - 1).astype(np.int64)
+
+
+def is_supported_op(node: ir.Node) -> bool:
+    """Whether an accelerator layer can start at this kind of node."""
+    return is_op(node, "Conv", "Gemm", "Add", "Resize", *POOLS)

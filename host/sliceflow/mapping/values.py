@@ -1,0 +1,171 @@
+"""Which values can be tensors of the accelerator, who reads them, and where an operator's result becomes one.
+
+Integer profiles: a tensor is a value that QuantizeLinear produces, read through DequantizeLinear. Float profiles: any.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from sliceflow.mapping.onnx_view import (
+    activation_quant,
+    attribute,
+    chw,
+    const,
+    consumers,
+    input_at,
+    is_op,
+    only_consumer,
+    shape,
+)
+from sliceflow.mapping.plan import Refusal, TensorSpec
+
+VIEWS = ("Flatten", "Reshape")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Where an operator's float output becomes a tensor, behind the clamps that the stage performs."""
+
+    tensor: TensorSpec
+    nodes: tuple[ir.Node, ...]
+    low: float
+    high: float
+    leaky: float
+    labels: tuple[str, ...]
+
+
+class Values:
+    """The view of one graph for one kind of arithmetic."""
+
+    def __init__(self, *, is_float: bool) -> None:
+        self.is_float = is_float
+
+    def tensor(self, value: ir.Value | None) -> TensorSpec | None:
+        """The tensor behind an operator's activation input, None if it is none."""
+        if value is None or const(value) is not None:
+            return None
+        if self.is_float:
+            return self.spec(value)
+        node = value.producer()
+        if not is_op(node, "DequantizeLinear") or node is None:
+            return None
+        source, quant = node.inputs[0], activation_quant(node)
+        if source is None or quant is None or const(source) is not None:
+            return None
+        spec = self.spec(source)
+        return spec if spec is not None and spec.quant == quant else None
+
+    def spec(self, value: ir.Value) -> TensorSpec | None:
+        """The tensor that a value holds, None if its shape or type does not fit."""
+        size = chw(shape(value))
+        if size is None:
+            return None
+        if self.is_float:
+            if value.dtype not in (None, ir.DataType.FLOAT):
+                return None
+            return TensorSpec(value=value, channels=size[0], height=size[1], width=size[2], quant=None)
+        producer = value.producer()
+        if producer is not None and is_op(producer, "QuantizeLinear"):
+            quant = activation_quant(producer)
+        else:
+            readers = [r for r in consumers(value) if is_op(r, "DequantizeLinear")]
+            quant = activation_quant(readers[0]) if readers and producer is None else None
+        if quant is None:
+            return None
+        return TensorSpec(value=value, channels=size[0], height=size[1], width=size[2], quant=quant)
+
+    def readers(self, tensor: TensorSpec) -> list[ir.Node] | None:
+        """The operators that read a tensor, through DequantizeLinear; None if it also leaves the model."""
+        if tensor.value.is_graph_output():
+            return None
+        if self.is_float:
+            return consumers(tensor.value)
+        found: list[ir.Node] = []
+        for node in consumers(tensor.value):
+            if not is_op(node, "DequantizeLinear") or node.outputs[0].is_graph_output():
+                return None
+            found += [reader for reader in consumers(node.outputs[0]) if reader not in found]
+        return found
+
+    def glue(self, tensor: TensorSpec) -> tuple[ir.Node, ...]:
+        """The DequantizeLinear nodes through which a tensor is read."""
+        return () if self.is_float else tuple(r for r in consumers(tensor.value) if is_op(r, "DequantizeLinear"))
+
+    def view_source(self, tensor: TensorSpec) -> TensorSpec | None:
+        """The tensor of which this one is a reshape without effect on the order of its elements, None if it is none."""
+        node = tensor.value.producer()
+        if not self.is_float and node is not None:
+            if not is_op(node, "QuantizeLinear"):
+                return None
+            node = node.inputs[0].producer() if node.inputs[0] is not None else None
+        if node is None or not is_op(node, *VIEWS):
+            return None
+        source = self.tensor(input_at(node, 0))
+        return source if source is not None and source.quant == tensor.quant else None
+
+    def result(self, value: ir.Value, *, leaky_allowed: bool = False) -> Result | Refusal:
+        """Follow an operator's output through clamps to the tensor that it becomes."""
+        nodes: list[ir.Node] = []
+        labels: list[str] = []
+        low, high, leaky = -math.inf, math.inf, 1.0
+        while True:
+            reader = only_consumer(value)
+            bounds = clamp_of(reader) if reader is not None else None
+            if bounds is not None and reader is not None:
+                low, high = min(max(low, bounds[0]), bounds[1]), max(min(high, bounds[1]), bounds[0])
+            elif (
+                self.is_float
+                and leaky_allowed
+                and leaky == 1.0
+                and low == -math.inf
+                and high == math.inf
+                and reader is not None
+                and is_op(reader, "LeakyRelu")
+            ):
+                leaky = float(attribute(reader, "alpha", 0.01))
+            else:
+                break
+            nodes.append(reader)
+            labels.append(reader.op_type)
+            value = reader.outputs[0]
+        if not self.is_float:
+            if reader is None or not is_op(reader, "QuantizeLinear"):
+                return Refusal(
+                    "its output is not quantized"
+                    if reader is not None or value.is_graph_output()
+                    else "its unquantized output has several readers",
+                    "quantize the model with `sliceflow quantize`, or add QuantizeLinear/DequantizeLinear after it",
+                )
+            nodes.append(reader)
+            value = reader.outputs[0]
+        spec = self.spec(value)
+        if spec is None:
+            return Refusal(
+                f"its output of shape {shape(value)} is not a batch-1 feature map or vector",
+                "give the input's shape with --shape, or keep this node on the CPU",
+            )
+        return Result(spec, tuple(nodes), low, high, leaky, tuple(labels))
+
+
+def clamp_of(node: ir.Node) -> tuple[float, float] | None:
+    """The bounds of a Relu or of a Clip with constant bounds, None for other nodes."""
+    if is_op(node, "Relu"):
+        return 0.0, math.inf
+    if not is_op(node, "Clip"):
+        return None
+    bounds = []
+    for index, free in ((1, -math.inf), (2, math.inf)):
+        value = input_at(node, index)
+        array = const(value)
+        if value is None:
+            bounds.append(free)
+        elif array is None or array.size != 1 or np.isnan(array).any():
+            return None
+        else:
+            bounds.append(float(array.reshape(-1)[0]))
+    return (bounds[0], bounds[1]) if bounds[0] <= bounds[1] else None
