@@ -3,7 +3,7 @@
 Rules:
     1. QuantizeLinear nodes with the same input and parameters become one.
     2. An operator that only moves or selects values (max pool, reshape, nearest resize, Relu, concat of equal
-       scales) stays on its input's grid; where the model does not quantize its output, a pair like the input's is added.
+       scales) stays on its input's grid; where the model does not quantize its output, the input's pair is repeated.
     3. Where such an operator's output is quantized on another grid than an input, a pair on the output's grid is put
        before the operator: rounding commutes with selection.
     4. A concatenation whose first inputs are exactly those of an earlier one takes the earlier one's output instead.

@@ -307,8 +307,9 @@ class Merger:
         if isinstance(plan, Refusal):
             return plan
         if strip_rows(estimated_shape(plan, self._profile), self._profile) is None:
+            row = f"{plan.input.channels} x {plan.input.width}"
             return Refusal(
-                f"one row of {plan.input.channels} x {plan.input.width} does not fit the buffers of {self._profile.name}",
+                f"one row of {row} does not fit the on-chip buffers of {self._profile.name}",
                 "use a profile with larger bank_words or accumulator_pixels",
             )
         return plan

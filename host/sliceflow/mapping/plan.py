@@ -117,7 +117,7 @@ class Pool:
     high: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class LayerPlan:
     """One accelerator layer.
 
@@ -173,7 +173,7 @@ class LayerPlan:
         return int(self.kernel.weights.size) * self.array_size[0] * self.array_size[1]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ConcatPlan:
     """A concatenation along the channels that copies nothing: the parts are written into one buffer."""
 

@@ -119,8 +119,8 @@ def _acceptable(node: ir.Node, derived: set[ir.Value]) -> bool:
 def _region_ending_at(last: ir.Node, accepted: list[ir.Node], source: ir.Value) -> Region | None:
     """A region if ``last`` quantizes and nothing else of the accepted nodes is read outside.
 
-    Nodes that ``last`` does not need, e.g. those of a parallel branch, are left out; DequantizeLinear of the source may have
-    readers elsewhere, then the region is not closed.
+    Nodes that ``last`` does not need, e.g. those of a parallel branch, are left out. If DequantizeLinear of the source
+    has readers elsewhere, the region is not closed.
     """
     if last.op_type != "QuantizeLinear":
         return None
