@@ -32,24 +32,34 @@ from models.vgg import Vgg  # noqa: E402
 from sliceflow.errors import SliceflowError  # noqa: E402
 
 SEED = 7
-DENSE_EPOCHS = 16
+DENSE_EPOCHS = 12
 FINE_TUNE_EPOCHS = 20
 KEEP = 0.45
 BATCH = 64
-MAX_SHIFT = 2
+SMOOTHING = 0.1
+MAX_SHIFT = 2.0
+"""Pixels."""
+MAX_TURN = 0.2
+"""Radians."""
+MAX_SCALE = 0.1
 
 
-def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Images [N, 1, H, W], each moved by up to two pixels in both directions over an empty border."""
-    count, _, rows, columns = images.shape
-    padded = nn.functional.pad(images, [MAX_SHIFT] * 4)
-    moves = torch.randint(0, 2 * MAX_SHIFT + 1, (count, 2), generator=generator)
-    windows = padded[:, 0].unfold(1, rows, 1).unfold(2, columns, 1)
-    return windows[torch.arange(count), moves[:, 0], moves[:, 1]].unsqueeze(1)
+def distorted(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images [N, 1, H, W], each turned, scaled and moved a little at random, as handwriting varies."""
+
+    def between(bound: float) -> Tensor:
+        return (torch.rand(len(images), generator=generator) * 2 - 1) * bound
+
+    angle, scale = between(MAX_TURN), 1 + between(MAX_SCALE)
+    shift = MAX_SHIFT * 2 / images.shape[-1]  # affine_grid counts the image as -1..1
+    top = torch.stack([scale * angle.cos(), -scale * angle.sin(), between(shift)], 1)
+    bottom = torch.stack([scale * angle.sin(), scale * angle.cos(), between(shift)], 1)
+    grid = nn.functional.affine_grid(torch.stack([top, bottom], 1), list(images.shape), align_corners=False)
+    return nn.functional.grid_sample(images, grid, align_corners=False)
 
 
 def train(model: Vgg, images: Tensor, labels: Tensor, *, epochs: int, peak_rate: float, seed: int) -> None:
-    """Train in place: AdamW, one cycle of the learning rate, shifted images."""
+    """Train in place: AdamW, one cycle of the learning rate, distorted images, smoothed labels."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, weight_decay=0.01)
     steps = epochs * (len(images) // BATCH)
@@ -60,7 +70,8 @@ def train(model: Vgg, images: Tensor, labels: Tensor, *, epochs: int, peak_rate:
         total = 0.0
         for batch in order[: len(images) // BATCH * BATCH].split(BATCH):
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(shifted(images[batch], generator)), labels[batch])
+            logits = model(distorted(images[batch], generator))
+            loss = nn.functional.cross_entropy(logits, labels[batch], label_smoothing=SMOOTHING)
             loss.backward()
             optimizer.step()
             schedule.step()
