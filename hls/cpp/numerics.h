@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The roundings of docs/numerics.md.
+#pragma once
+
+#include "descriptor.h"
+#include "types.h"
+
+namespace sliceflow {
+
+// Overloads give integer and float profiles one spelling.
+inline float sum(float a, float b) { return a + b; }
+template <class T>
+T clamp(T value, T low, T high) {
+  return value < low ? low : (value > high ? high : value);
+}
+
+#ifdef SLICEFLOW_AP_TYPES
+inline int_t<32> sum(int_t<32> a, int_t<32> b) { return a + b; }
+inline wide_t shift_left(wide_t value, int count) { return value << count; }
+#else
+// Accumulators wrap and left shifts drop bits, as in hardware; C++ leaves both undefined for signed numbers.
+inline int32_t sum(int32_t a, int32_t b) {
+  return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+}
+inline int64_t shift_left(int64_t value, int count) {
+  return static_cast<int64_t>(static_cast<uint64_t>(value) << count);
+}
+#endif
+
+// value / 2^shift, rounded to nearest, ties to even.
+inline wide_t round_half_even(wide_t value, int shift) {
+  const wide_t floor = value >> shift;
+  const wide_t rest = value - shift_left(floor, shift);
+  const wide_t half = shift_left(wide_t(1), shift > 0 ? shift - 1 : 0);
+  const bool odd = (floor & 1) != 0;
+  const bool up = shift > 0 && (rest > half || (rest == half && odd));
+  return floor + wide_t(up ? 1 : 0);
+}
+
+// zero + value / 2^shift, rounded once and clamped.
+inline int_t<32> scale_down(wide_t value, int shift, int32_t zero, int32_t low, int32_t high) {
+  return static_cast<int_t<32>>(
+      clamp<wide_t>(round_half_even(value, shift) + wide_t(zero), wide_t(low), wide_t(high)));
+}
+
+// Numbers from memory bits.
+inline void from_bits(uint32_t bits, float& value) { value = value_as_float(bits); }
+inline void from_bits(uint32_t bits, int_t<32>& value) { value = static_cast<int32_t>(bits); }
+inline void weight_from_beat(const Beat& beat, int index, float& value) {
+  value = value_as_float(word_of(beat, 4 * index));
+}
+inline void weight_from_beat(const Beat& beat, int index, int_t<8>& value) {
+  value = static_cast<int_t<8>>(beat.byte[index]);
+}
+
+}  // namespace sliceflow
