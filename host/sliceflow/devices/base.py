@@ -1,0 +1,97 @@
+"""The device protocol, and the table of devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Sequence
+from typing import Protocol, Self, cast, runtime_checkable
+
+from sliceflow.errors import UserError
+from sliceflow.graph.program import Program
+
+
+@dataclasses.dataclass(frozen=True)
+class LaunchReport:
+    """What one launch tells.
+
+    Attributes:
+        seconds: wall time of the launch, seen from the host.
+        cycles: clocks of each layer, by the device's own counters; empty without counters.
+    """
+
+    seconds: float
+    cycles: tuple[int, ...] = ()
+
+
+@runtime_checkable
+class Device(Protocol):
+    """An accelerator with its memories. One image at a time; not safe to share between threads."""
+
+    @property
+    def name(self) -> str:
+        """What users type after ``--device``."""
+
+    def load(self, program: Program) -> None:
+        """Take a program: its program and weight memories, and an activation memory of its size (content undefined)."""
+
+    def write(self, word_address: int, data: bytes) -> None:
+        """Copy whole words into the activation memory, from a word on."""
+
+    def read(self, word_address: int, byte_count: int) -> bytes:
+        """Copy bytes out of the activation memory, from a word on."""
+
+    def launch(self, first: int, count: int) -> LaunchReport:
+        """Execute the descriptors ``first .. first + count`` in order."""
+
+    def replicate(self, count: int) -> Sequence[Self]:
+        """Make up to ``count`` further devices that run beside each other, for batches.
+
+        They share the program and this device's threads, and have an activation memory each. None, if the device is
+        one piece of hardware or fills the host by itself.
+        """
+
+    def close(self) -> None:
+        """Give the memories back. A closed device refuses further work."""
+
+
+_DEVICES = {
+    "csim": ("sliceflow.devices.csim.device", "CsimDevice"),
+    "reference": ("sliceflow.devices.reference", "ReferenceDevice"),
+}
+_NEEDS = {
+    "rtl": "simulating the SystemVerilog kernel",
+    "xrt": "a board driver for XRT",
+    "pynq": "a board driver for PYNQ",
+}
+
+
+def device_names() -> list[str]:
+    """Names of the devices that this version has."""
+    return sorted(_DEVICES)
+
+
+def open_device(name: str, program: Program, *, threads: int | None = None) -> Device:
+    """Open a device and load a program.
+
+    Args:
+        name: ``csim`` (the compiled HLS kernel) or ``reference`` (NumPy, slow).
+        program: what it will execute.
+        threads: threads that a device may use on the host; all cores if omitted.
+
+    Raises:
+        UserError: there is no such device, or it cannot run here.
+    """
+    if threads is not None and threads < 1:
+        raise UserError(f"the number of threads must be positive, not {threads}")
+    if name not in _DEVICES:
+        needed = _NEEDS.get(name.partition(":")[0])
+        raise UserError(
+            f"there is no device called {name!r}",
+            why=f"it needs {needed}, which this version does not have" if needed else "",
+            fix=f"name one of {', '.join(device_names())}",
+        )
+    module, kind = _DEVICES[name]
+    device = cast(Device, getattr(importlib.import_module(module), kind)(threads))
+    device.load(program)
+    return device

@@ -1,0 +1,76 @@
+"""CPU layers: sub-models that ONNX Runtime executes. The only place of the runtime that imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sliceflow.errors import UserError
+from sliceflow.graph.program import CpuStep, Program
+
+
+def ort_session(model: bytes | str, threads: int | None, *, where: str) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Args:
+        model: serialized model, or its path.
+        threads: threads within an operator; all cores if omitted.
+        where: for messages.
+
+    Raises:
+        UserError: ONNX Runtime is missing or refuses the model.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            "ONNX Runtime is missing", where=where, why="it executes the CPU layers", fix="pip install onnxruntime"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has one class for each status and no base below Exception
+        raise UserError("ONNX Runtime refuses the model", where=where, why=_first_line(error)) from error
+
+
+class CpuLayers:
+    """The sub-models of a program, ready to run. Safe to use from several threads.
+
+    Args:
+        program: the program.
+        threads: threads within an operator; all cores if omitted.
+
+    Raises:
+        UserError: ONNX Runtime is missing or refuses a sub-model.
+    """
+
+    def __init__(self, program: Program, threads: int | None) -> None:
+        layers = {step.model: step.layer for step in program.steps if isinstance(step, CpuStep)}
+        self._sessions = {
+            key: ort_session(model, threads, where=f"CPU layer {layers[key]!r}")
+            for key, model in program.cpu_models.items()
+        }
+
+    def run(self, step: CpuStep, values: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Execute a step on host values.
+
+        Raises:
+            UserError: ONNX Runtime fails.
+        """
+        where = f"CPU layer {step.layer!r}"
+        feed = {name: values[name] for name in step.inputs}
+        try:
+            results = self._sessions[step.model].run(list(step.outputs), feed)
+        except Exception as error:  # see ort_session
+            raise UserError("ONNX Runtime cannot run the layer", where=where, why=_first_line(error)) from error
+        return {name: np.asarray(result) for name, result in zip(step.outputs, results, strict=True)}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,94 @@
+"""Executes the steps of a program for one image on one device."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sliceflow.devices.base import Device
+from sliceflow.graph.program import CpuStep, FpgaStep, Program, TransformStep
+from sliceflow.runtime import transform
+from sliceflow.runtime.cpu import CpuLayers
+
+Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class StepTime:
+    """Wall time of a step.
+
+    Attributes:
+        name: of the layer, or what crosses where.
+        kind: ``transform``, ``cpu`` or ``fpga``.
+        seconds: wall time, for all images so far.
+        images: how many that were.
+    """
+
+    name: str
+    kind: str
+    seconds: float
+    images: int
+
+
+class Executor:
+    """Runs images one after the other. One for each thread; the CPU layers may be shared.
+
+    Args:
+        program: what to run.
+        device: has the program loaded.
+        cpu: the program's CPU layers.
+    """
+
+    def __init__(self, program: Program, device: Device, cpu: CpuLayers) -> None:
+        self._program, self._cpu = program, cpu
+        self.device = device
+        self.seconds = [0.0] * len(program.steps)
+        self.images = 0
+
+    def run(self, values: dict[str, Array]) -> dict[str, Array]:
+        """Run one image.
+
+        Args:
+            values: the model's inputs, batch 1.
+
+        Returns:
+            All host values, the model's outputs among them.
+        """
+        values = dict(values)
+        for index, step in enumerate(self._program.steps):
+            begin = time.perf_counter()
+            self.execute(step, values)
+            self.seconds[index] += time.perf_counter() - begin
+        self.images += 1
+        return values
+
+    def execute(self, step: TransformStep | CpuStep | FpgaStep, values: dict[str, Array]) -> None:
+        """Run one step; what it produces is added to ``values``."""
+        if isinstance(step, FpgaStep):
+            self.device.launch(step.first, step.count)
+        elif isinstance(step, CpuStep):
+            values |= self._cpu.run(step, values)
+        else:
+            self._transform(step, values)
+
+    def _transform(self, step: TransformStep, values: dict[str, Array]) -> None:
+        profile, tensor = self._program.profile, self._program.tensors[step.tensor]
+        if step.direction == "to_device":
+            self.device.write(tensor.base, transform.to_device(values[step.value], step, tensor, profile))
+        else:
+            data = self.device.read(tensor.base, tensor.words * profile.word_bytes)
+            values[step.value] = transform.to_host(data, step, tensor, profile)
+
+
+def step_name(program: Program, index: int) -> tuple[str, str]:
+    """Name and kind of a step, for reports."""
+    step = program.steps[index]
+    if isinstance(step, CpuStep):
+        return step.layer, "cpu"
+    if isinstance(step, TransformStep):
+        return f"{step.direction} {step.value}", "transform"
+    layers = program.fpga_layers[step.first : step.first + step.count]
+    return layers[0].name if len(layers) == 1 else f"{layers[0].name} .. {layers[-1].name}", "fpga"

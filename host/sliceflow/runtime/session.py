@@ -1,0 +1,138 @@
+"""``Session``: run a compiled model as one runs an ONNX Runtime session."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sliceflow.devices.base import open_device
+from sliceflow.errors import UserError
+from sliceflow.graph.artifact import load_program
+from sliceflow.graph.program import Program, Value
+from sliceflow.runtime.cpu import CpuLayers
+from sliceflow.runtime.executor import Executor, StepTime, step_name
+from sliceflow.runtime.values import check_inputs
+
+Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeArg:
+    """An input or output of the model. ``shape`` has ``"N"`` where the batch is free; ``type`` is NumPy's name."""
+
+    name: str
+    shape: list[int | str]
+    type: str
+
+
+class Session:
+    """A compiled model on a device.
+
+    Not safe to share between threads. Use it in a ``with`` block, or call ``close``.
+
+    Args:
+        artifact: the folder that ``sliceflow deploy`` made, or a program.
+        device: ``csim`` or ``reference``.
+        threads: host threads for CPU layers and simulated devices; all cores if omitted.
+
+    Raises:
+        UserError: the artifact is damaged, or the device cannot run here.
+    """
+
+    def __init__(self, artifact: str | Path | Program, device: str = "csim", threads: int | None = None) -> None:
+        self.program = artifact if isinstance(artifact, Program) else load_program(Path(artifact))
+        self._threads = threads or os.cpu_count() or 1
+        self._device = open_device(device, self.program, threads=threads)
+        self._cpu = CpuLayers(self.program, threads)
+        self._executor = Executor(self.program, self._device, self._cpu)
+        self._workers: list[Executor] | None = None
+
+    def get_inputs(self) -> list[NodeArg]:
+        """The model's inputs."""
+        return [_argument(value) for value in self.program.inputs]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """The model's outputs."""
+        return [_argument(value) for value in self.program.outputs]
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Array]) -> list[Array]:
+        """Run a batch of any size.
+
+        Args:
+            output_names: the outputs wanted; all if ``None``.
+            input_feed: an array for each input, the batch first.
+
+        Returns:
+            One array for each output, the batch first.
+
+        Raises:
+            UserError: a name, type or shape does not fit the model.
+        """
+        known = [value.name for value in self.program.outputs]
+        wanted = known if output_names is None else list(output_names)
+        for name in wanted:
+            if name not in known:
+                raise UserError(f"the model has no output {name!r}", fix=f"the outputs are {', '.join(known)}")
+        count = check_inputs(self.program.inputs, input_feed)
+        images = [{name: array[i : i + 1] for name, array in input_feed.items()} for i in range(count)]
+        results = self._run_images(images, wanted)
+        return [np.concatenate([np.atleast_1d(result[name]) for result in results]) for name in wanted]
+
+    @property
+    def profile(self) -> list[StepTime]:
+        """Wall time of each step since the session began, summed over all images (and over the threads)."""
+        executors = [self._executor, *(self._workers or [])]
+        images = sum(executor.images for executor in executors)
+        return [
+            StepTime(*step_name(self.program, index), sum(each.seconds[index] for each in executors), images)
+            for index in range(len(self.program.steps))
+        ]
+
+    def close(self) -> None:
+        """Give the device's memories back."""
+        for executor in (self._executor, *(self._workers or [])):
+            executor.device.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run_images(self, images: list[dict[str, Array]], wanted: Sequence[str]) -> list[dict[str, Array]]:
+        """A large batch uses devices beside each other, one thread each; a small one the whole device, in turn."""
+        executors = [self._executor]
+        if len(images) >= self._threads > 1:
+            if self._workers is None:
+                devices = self._device.replicate(self._threads)
+                self._workers = [Executor(self.program, device, self._cpu) for device in devices]
+            executors = self._workers or executors
+        lanes = len(executors)
+
+        def work(lane: int) -> list[dict[str, Array]]:
+            done = []
+            for image in images[lane::lanes]:
+                values = executors[lane].run(image)
+                done.append({name: values[name] for name in wanted})
+            return done
+
+        if lanes == 1:
+            return work(0)
+        with ThreadPoolExecutor(lanes) as pool:
+            parts = list(pool.map(work, range(lanes)))
+        return [parts[i % lanes][i // lanes] for i in range(len(images))]
+
+
+def _argument(value: Value) -> NodeArg:
+    shape: list[int | str] = [size if index or size else "N" for index, size in enumerate(value.shape)]
+    return NodeArg(value.name, shape, value.dtype)
