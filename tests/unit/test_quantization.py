@@ -145,6 +145,12 @@ def test_a_huge_bias_raises_the_scale_of_its_channel_only():
     assert found.bias[1] > 2**30  # as fine as 32 bits allow
 
 
+def test_a_bias_beyond_every_scale_is_refused():
+    with pytest.raises(UserError, match="too large") as caught:
+        quantize_weights(np.ones((2, 4), np.float32), np.array([1, 3e38], np.float32), 2.0**-100, 1.0)
+    assert "channel 1" in caught.value.where
+
+
 def test_a_pruned_channel_keeps_its_bias():
     weights = np.random.default_rng(0).standard_normal((5, 9)).astype(np.float32)
     weights[2] = 0

@@ -119,7 +119,7 @@ class ImageFolder:
                 fix="put the images into the folder itself",
             )
         self._normalization = normalization
-        self.shape = (len(self._files), *(int(dim) for dim in dims[1:]))
+        self.shape = (len(self._files), *(dim for dim in dims[1:] if isinstance(dim, int)))
         self.dtype = np.dtype(np.float32)
 
     def __len__(self) -> int:

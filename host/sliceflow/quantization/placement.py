@@ -21,7 +21,8 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
-from sliceflow.quantization.unary import Cluster, constant, find_clusters, is_float32
+from sliceflow.quantization.access import constant, is_float32
+from sliceflow.quantization.unary import Cluster, find_clusters
 
 _LAYERS = frozenset({"Conv", "Gemm"})
 _CLAMPS = frozenset({"Relu", "Clip"})
@@ -151,7 +152,7 @@ def _is_layer(node: ir.Node) -> bool:
     if node.op_type == "Conv":
         return len(weights.shape) == 4
     plain = all(node.attributes.get_float(key, 1.0) == 1.0 for key in ("alpha", "beta"))
-    channels = int(weights.shape[0 if node.attributes.get_int("transB", 0) else 1])
+    channels = weights.shape[0 if node.attributes.get_int("transB", 0) else 1]
     offset = constant(bias)
     fits = offset is None or int(offset.size) in (1, channels)
     return plain and fits and not node.attributes.get_int("transA", 0)

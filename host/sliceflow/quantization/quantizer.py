@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
+from sliceflow.quantization.access import constant_array, operand
 from sliceflow.quantization.calibration import Progress, collect
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.histogram import Histogram
@@ -81,7 +82,7 @@ def quantize(
     rewriter = Rewriter(work.graph, placement, parameters)
     layers = []
     for layer, end in placement.layers.items():
-        x_scale = parameters[placement.groups.leader(layer.inputs[0])].scale
+        x_scale = parameters[placement.groups.leader(operand(layer, 0))].scale
         y_scale = parameters[placement.groups.leader(end)].scale
         axis, weights, bias = _layer_constants(layer)
         quantized = quantize_weights(weights, bias, x_scale, y_scale)
@@ -141,23 +142,23 @@ def _group_ranges(
     for value in placement.observed:
         widen(leader(value), *find_range(histograms[str(value.name)], options))
     for concat, index in placement.requantized:  # in execution order, so a source is complete before its reader
-        widen(leader(concat.outputs[0]), *ranges[leader(concat.inputs[index])])
+        widen(leader(concat.outputs[0]), *ranges[leader(operand(concat, index))])
     return ranges
 
 
 def _layer_constants(layer: ir.Node) -> tuple[int, NDArray[np.float32], NDArray[np.float32] | None]:
     """Axis of the output channels, weights with that axis first, bias of shape (O,)."""
     axis = 1 if layer.op_type == "Gemm" and not layer.attributes.get_int("transB", 0) else 0
-    weights = _finite(layer, layer.inputs[1])
+    weights = _finite(layer, operand(layer, 1))
     weights = weights if axis == 0 else np.ascontiguousarray(weights.T)
     if len(layer.inputs) < 3 or layer.inputs[2] is None:
         return axis, weights, None
-    bias = np.broadcast_to(_finite(layer, layer.inputs[2]).reshape(-1), weights.shape[:1])
+    bias = np.broadcast_to(_finite(layer, operand(layer, 2)).reshape(-1), weights.shape[:1])
     return axis, weights, bias
 
 
 def _finite(layer: ir.Node, value: ir.Value) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = ir.convenience.get_const_tensor(value).numpy()
+    array = constant_array(value).astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         raise UserError(
             "weights or biases hold NaN or infinity",
@@ -192,7 +193,7 @@ def _layer(layer: ir.Node, weights: NDArray[np.float32], quantized: QuantizedWei
         name=str(layer.name),
         op=layer.op_type,
         channels=weights.shape[0],
-        zero_channels=int((~weights.reshape(weights.shape[0], -1).any(axis=1)).sum()),
+        zero_channels=int((~weights.any(axis=tuple(range(1, weights.ndim)))).sum()),
         scale_min=float(quantized.scale.min()),
         scale_max=float(quantized.scale.max()),
         snr_db=snr_db(weights, quantized),

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.quantization.access import operand
 from sliceflow.quantization.placement import Placement
 from sliceflow.quantization.scales import Affine
 from sliceflow.quantization.weights import QuantizedWeights, bias_scale
@@ -49,9 +50,9 @@ class Rewriter:
             if value.is_graph_output() and producer in placement.nodes:
                 self._take_output(value, dequantize.outputs[0])
         for concat, index in placement.requantized:
-            value = concat.inputs[index]
+            source = operand(concat, index)
             name = f"{concat.outputs[0].name}_input{index}"
-            quantize, dequantize = self._pair(value, concat.outputs[0], name)
+            quantize, dequantize = self._pair(source, concat.outputs[0], name)
             self._graph.insert_before(concat, [quantize, dequantize])
             concat.replace_input_with(index, dequantize.outputs[0])
 
@@ -64,12 +65,12 @@ class Rewriter:
             x_scale: scale of its input.
             axis: axis of the output channels in the layer's own weights.
         """
-        name = str(layer.inputs[1].name)
+        name = str(operand(layer, 1).name)
         weights = quantized.weights if axis == 0 else np.ascontiguousarray(quantized.weights.T)
         zero = np.zeros(quantized.scale.shape, np.int8)
         self._feed(layer, 1, name, weights, quantized.scale, zero, axis)
         if quantized.bias is not None:
-            name = str(layer.inputs[2].name)
+            name = str(operand(layer, 2).name)
             self._feed(layer, 2, name, quantized.bias, bias_scale(x_scale, quantized.scale), None, 0)
 
     def _feed(
@@ -117,17 +118,18 @@ class Rewriter:
         new.name = name
 
     def _node(self, op: str, inputs: list[ir.Value], name: str, dtype: ir.DataType, shape: ir.Shape | None) -> ir.Node:
+        free = self._free(f"{name}_{op}_Output")
         output = ir.Value(
-            name=self._free(f"{name}_{op}_Output"),
+            name=free,
             type=ir.TensorType(dtype),
             shape=None if shape is None else ir.Shape(list(shape)),
         )
-        return ir.Node("", op, inputs, outputs=[output], name=f"{output.name.removesuffix('_Output')}")
+        return ir.Node("", op, inputs, outputs=[output], name=free.removesuffix("_Output"))
 
     def _initializer(self, name: str, array: NDArray[np.generic]) -> ir.Value:
         free = self._free(name)
         tensor = ir.tensor(array, name=free)
-        value = ir.Value(name=free, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor)
+        value = ir.Value(name=free, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
         self._graph.register_initializer(value)
         return value
 

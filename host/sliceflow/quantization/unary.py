@@ -11,6 +11,8 @@ from collections.abc import Collection, Sequence
 
 import onnx_ir as ir
 
+from sliceflow.quantization.access import constant, is_float32, same_shape
+
 ACTIVATIONS = frozenset(
     {"Celu", "Clip", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Relu", "Selu"}
     | {"Sigmoid", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu"}
@@ -38,21 +40,6 @@ class Cluster:
     def has_activation(self) -> bool:
         """Whether one of the nodes is an activation function, not mere arithmetic."""
         return any(node.op_type in ACTIVATIONS for node in self.nodes)
-
-
-def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
-    """The tensor of a value that is the same in every run, None for others."""
-    return None if value is None or value.is_graph_input() else ir.convenience.get_const_tensor(value)
-
-
-def is_float32(value: ir.Value | None) -> bool:
-    """Whether a value is known to hold float32."""
-    return value is not None and value.dtype == ir.DataType.FLOAT
-
-
-def same_shape(values: Sequence[ir.Value]) -> bool:
-    """Whether all shapes are known and equal, symbolic dimensions included."""
-    return all(value.shape is not None and value.shape == values[0].shape for value in values)
 
 
 def elementwise_inputs(node: ir.Node) -> tuple[ir.Value, ...]:

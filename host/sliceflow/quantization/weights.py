@@ -7,11 +7,15 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from sliceflow.errors import UserError
+
 WEIGHT_MAX = 127
 """Weights use the codes -127..127, which keeps 0 in the middle and every product in 16 bits."""
 _ACCUMULATOR_MAX = 2**31 - 1
 _ACTIVATION_SPAN = 256
 """Bound on ``|q - zero_point|`` of an 8-bit activation, in either representation."""
+_PART = 1 << 20
+"""Weights that are quantized at a time."""
 _LEAST_RATIO = 2.0**-38
 """Least ``s_x * s_w / s_y``. Below it, even a full accumulator is far under half a step of the output."""
 
@@ -49,33 +53,59 @@ def quantize_weights(
         bias: finite float32 bias, shape (O,), or None.
         x_scale: scale of the layer's input.
         y_scale: scale at which the accumulator is requantized.
+
+    Raises:
+        UserError: a bias is so large against the input that no float32 scale brings it into 32 bits.
     """
     channels = weights.shape[0]
-    flat = weights.reshape(channels, -1).astype(np.float64)
-    offset = np.zeros(channels) if bias is None else bias.astype(np.float64)
-    extreme = np.abs(flat).max(axis=1, initial=0.0)
+    flat = weights.reshape(channels, -1)
+    extreme = np.maximum(flat.max(axis=1, initial=0), -flat.min(axis=1, initial=0)).astype(np.float64)
     live = extreme > 0
     wanted = extreme / WEIGHT_MAX
     wanted[~live] = np.median(wanted[live]) if live.any() else 1.0
-    least = max(_LEAST_RATIO * y_scale, float(np.finfo(np.float32).tiny)) / x_scale
-    scale = np.maximum(wanted, max(least, float(np.finfo(np.float32).tiny)))
-    while True:
-        scale = scale.astype(np.float32).astype(np.float64)
-        steps = np.clip(np.rint(flat / scale[:, None]), -WEIGHT_MAX, WEIGHT_MAX)
-        bias_steps = np.rint(offset / _bias_scale(x_scale, scale))
-        bound = np.abs(steps).sum(axis=1) * _ACTIVATION_SPAN + np.abs(bias_steps)
-        over = bound > _ACCUMULATOR_MAX
-        if not over.any():
-            break
-        scale[over] *= 1.001 * bound[over] / _ACCUMULATOR_MAX
+    tiny = float(np.finfo(np.float32).tiny)
+    scale = np.maximum(wanted, max(max(_LEAST_RATIO * y_scale, tiny) / x_scale, tiny))
+    steps = np.empty(flat.shape, np.int8)
+    offset = np.zeros(channels) if bias is None else bias.astype(np.float64)
+    bound = np.zeros(channels)
+    for part in _parts(flat):
+        scale[part], steps[part], bound[part] = _fit(flat[part], offset[part], scale[part], x_scale)
+    if not np.isfinite(scale).all():
+        raise UserError(
+            "a bias is too large for integers",
+            where=f"output channel {int(np.argmin(np.isfinite(scale)))}, bias {offset[~np.isfinite(scale)][0]:g}",
+            why=f"the layer's input has steps of {x_scale:g}",
+            fix="check the model, or leave this layer out of quantization",
+        )
     raised = np.flatnonzero(live & (scale > wanted * (1 + 1e-6)))
     return QuantizedWeights(
-        weights=steps.astype(np.int8).reshape(weights.shape),
+        weights=steps.reshape(weights.shape),
         scale=scale.astype(np.float32),
-        bias=None if bias is None else bias_steps.astype(np.int32),
+        bias=None if bias is None else np.rint(offset / _bias_scale(x_scale, scale)).astype(np.int32),
         raised=tuple(int(channel) for channel in raised),
         accumulator_bits=int(bound.max(initial=0)).bit_length() + 1,
     )
+
+
+def _parts(flat: NDArray[np.generic]) -> list[slice]:
+    """Runs of channels, so that float64 copies of large layers never exist as a whole."""
+    rows = max(1, _PART // max(1, flat.shape[1]))
+    return [slice(start, start + rows) for start in range(0, flat.shape[0], rows)]
+
+
+def _fit(
+    flat: NDArray[np.float32], offset: NDArray[np.float64], scale: NDArray[np.float64], x_scale: float
+) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.float64]]:
+    """Scales (float32 values), weights and largest sums of some channels, raised until 32 bits hold the sums."""
+    while True:
+        with np.errstate(over="ignore"):
+            scale = scale.astype(np.float32).astype(np.float64)
+        steps = np.clip(np.rint(flat / scale[:, None]), -WEIGHT_MAX, WEIGHT_MAX)
+        bound = np.abs(steps).sum(axis=1) * _ACTIVATION_SPAN + np.abs(np.rint(offset / _bias_scale(x_scale, scale)))
+        over = bound > _ACCUMULATOR_MAX
+        if not over.any():
+            return scale, steps.astype(np.int8), bound
+        scale[over] *= 1.001 * bound[over] / _ACCUMULATOR_MAX
 
 
 def bias_scale(x_scale: float, weight_scale: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -89,7 +119,10 @@ def _bias_scale(x_scale: float, weight_scale: NDArray[np.float64]) -> NDArray[np
 
 def snr_db(real: NDArray[np.float32], quantized: QuantizedWeights) -> float | None:
     """Signal to noise ratio of quantized weights in dB; None if they are exact or all zero."""
-    scale = quantized.scale.astype(np.float64).reshape(-1, *[1] * (real.ndim - 1))
-    signal = float(np.square(real, dtype=np.float64).sum())
-    noise = float(np.square(real - quantized.weights * scale).sum())
+    signal = noise = 0.0
+    scale = quantized.scale.astype(np.float64)[:, None]
+    flat, steps = real.reshape(real.shape[0], -1), quantized.weights.reshape(real.shape[0], -1)
+    for part in _parts(flat):
+        signal += float(np.square(flat[part], dtype=np.float64).sum())
+        noise += float(np.square(flat[part] - steps[part] * scale[part]).sum())
     return 10 * float(np.log10(signal / noise)) if signal > 0 and noise > 0 else None
