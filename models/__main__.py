@@ -33,9 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(1)
         module = zoo.seed_weights(zoo.build(entry.shape), options.seed)
         export_onnx(module, entry.image_shape, options.output)
-    except SliceflowError as error:
+    except (SliceflowError, OSError) as error:
         print(error, file=sys.stderr)
-        return error.exit_code
+        return 1
     print(_row(options.name, entry))
     return 0
 

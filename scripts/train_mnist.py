@@ -30,6 +30,7 @@ from models.prune import prune_filters  # noqa: E402
 from models.vgg import Vgg  # noqa: E402
 
 from sliceflow.errors import SliceflowError  # noqa: E402
+from sliceflow.files import write_file  # noqa: E402
 
 SEED = 7
 DENSE_EPOCHS = 12
@@ -136,10 +137,7 @@ def run(folder: Path) -> None:
         "networks": {"dense": dense_record, "pruned": pruned_record},
         "versions": {name: metadata.version(name) for name in ("torch", "onnx-ir", "onnxscript", "numpy", "mlxtend")},
     }
-    path = folder / "mnist_vgg.json"
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_file(folder / "mnist_vgg.json", (json.dumps(record, indent=2) + "\n").encode())
 
 
 def main() -> int:
@@ -148,9 +146,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "models", help="folder to write to (default: models/)")
     try:
         run(parser.parse_args().output)
-    except SliceflowError as error:
+    except (SliceflowError, OSError) as error:
         print(error, file=sys.stderr)
-        return error.exit_code
+        return 1
     return 0
 
 
