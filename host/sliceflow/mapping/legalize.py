@@ -4,8 +4,8 @@ Rules:
     1. QuantizeLinear nodes with the same input and parameters become one.
     2. An operator that only moves or selects values (max pool, reshape, nearest resize, Relu, concat of equal
        scales) stays on its input's grid; where the model does not quantize its output, the input's pair is repeated.
-    3. Where such an operator's output is quantized on another grid than an input, a pair on the output's grid is put
-       before the operator: rounding commutes with selection.
+    3. Where such an operator's output is quantized and an input is not, or on another grid, a pair on the output's grid
+       is put before the operator: rounding commutes with selection.
     4. A concatenation whose first inputs are exactly those of an earlier one takes the earlier one's output instead.
 """
 
@@ -86,16 +86,15 @@ def _quant_of(value: ir.Value | None) -> Quant | None:
 
 def _complete(graph: ir.Graph, node: ir.Node) -> None:
     quants = [_quant_of(value) for value in _data_inputs(node)]
-    if not quants or any(quant is None for quant in quants):
-        return
     output = node.outputs[0]
     reader = only_consumer(output)
     target = activation_quant(reader) if reader is not None and is_op(reader, "QuantizeLinear") else None
     if target is None:
         if reader is not None and is_op(reader, "Relu", "Clip") and node.op_type != "Relu":
             return
-        if all(quant == quants[0] for quant in quants) and quants[0] is not None and _on_grid(node, quants[0]):
-            _insert_pair_after(graph, node, quants[0])
+        first = quants[0] if quants else None
+        if first is not None and all(quant == first for quant in quants) and _on_grid(node, first):
+            _insert_pair_after(graph, node, first)
         return
     for index, quant in enumerate(quants):
         if quant != target and node.op_type != "Relu":
