@@ -3,8 +3,8 @@
 This is the one definition. The Python view is the dataclass below; the C++ and SystemVerilog views are rendered from
 it by ``sliceflow.graph.render`` and checked in beside the kernels. docs/program.md says what a kernel does with it.
 
-A descriptor is 128 little-endian 32-bit words (512 bytes). Word 0 is the version; the fields follow in the order in which
-they stand here; the rest is reserved and zero.
+A descriptor is 128 little-endian 32-bit words (512 bytes). Word 0 is the version; the fields follow in the order in
+which they stand here; the rest is reserved and zero.
 """
 
 from __future__ import annotations
