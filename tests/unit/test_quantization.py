@@ -231,6 +231,13 @@ def test_old_opsets_and_bad_weights_are_refused():
         quantized(bad.model("y"), x)
 
 
+def test_an_unknown_node_to_exclude_is_refused():
+    net, output = random_cnn(0)
+    with pytest.raises(UserError) as caught:
+        quantized(net.model(output), net.samples(), exclude=frozenset({"typo"}))
+    assert "'typo'" in caught.value.why
+
+
 def test_a_model_without_anything_to_quantize():
     net = Net(3, 8, 8)
     net.op("Softmax", "x", axis=1, out="y")
@@ -270,16 +277,19 @@ def test_shared_weights_are_quantized_for_each_reader():
 
 def test_the_report_is_plain_data():
     net, output = random_cnn(6)
-    result = quantized(net.model(output), net.samples(), method="percentile", exclude=frozenset({"b", "a"}))
+    result = quantized(
+        net.model(output), net.samples(), method="percentile", exclude=frozenset({net.nodes[1].name, net.nodes[0].name})
+    )
     data = json.loads(json.dumps(result.report.to_json()))
-    assert data["options"]["exclude"] == ["a", "b"]
+    assert data["options"]["exclude"] == sorted(node.name for node in net.nodes[:2])
     assert data["samples"] == 4
     points = View(result).points()
     for tensor in data["tensors"]:
         assert points[tensor["name"]] == (tensor["scale"], tensor["zero_point"], tensor["dtype"])
         assert tensor["method"] == "percentile"
         assert tensor["low"] <= 0 <= tensor["high"]
-    assert len(data["layers"]) == sum(node.op_type in ("Conv", "Gemm") for node in View(result).proto.graph.node)
+    layers = [node.name for node in net.nodes[2:] if node.op_type in ("Conv", "Gemm")]
+    assert [layer["name"] for layer in data["layers"]] == layers
 
 
 def test_a_trained_digit_network_keeps_its_accuracy():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -18,6 +21,11 @@ from sliceflow.quantization import images
 MAX_BYTES = 4 << 30
 """Largest ``.npz`` content that is loaded."""
 Array = NDArray[Any]
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, TypeError, EOFError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError),
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError),
+)
+"""What zipfile and NumPy raise for damaged, encrypted or foreign files."""
 
 
 class CalibrationData:
@@ -207,7 +215,7 @@ def _load_arrays(path: Path, inputs: Sequence[ir.Value], limit: int | None) -> d
         )
     try:
         arrays = readers[path.suffix](path, limit)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, MemoryError) as error:
+    except _UNREADABLE as error:
         raise UserError(
             "the calibration data cannot be read",
             where=str(path),
@@ -220,9 +228,15 @@ def _load_arrays(path: Path, inputs: Sequence[ir.Value], limit: int | None) -> d
 
 
 def _load_npy(path: Path, limit: int | None) -> dict[str, Array]:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if array.ndim == 0:
-        raise ValueError("the array has no axis of samples")
+    """Map an array into memory; only the samples in use are ever read."""
+    with path.open("rb") as stream:
+        shape, fortran, dtype = _read_header(stream, path.name)
+        start, length = stream.tell(), path.stat().st_size
+    if math.prod(shape) * dtype.itemsize > length - start:
+        raise ValueError(f"it ends before its {math.prod(shape)} values do")
+    if 0 in shape:
+        return {path.stem: np.empty(shape, dtype)}
+    array = np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
     return {path.stem: array[:limit]}
 
 
@@ -233,22 +247,28 @@ def _load_npz(path: Path, limit: int | None) -> dict[str, Array]:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             with archive.open(entry) as stream:
-                array, size = _read_array(stream, entry.filename, limit, left)
-            left -= size
+                array = _read_array(stream, entry.filename, limit, left)
+            left -= array.nbytes
             arrays[entry.filename.removesuffix(".npy")] = array
     return arrays
 
 
-def _read_array(stream: BinaryIO | Any, name: str, limit: int | None, left: int) -> tuple[Array, int]:
+def _read_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order (True: Fortran) and type of an array of numbers, all of them possible."""
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"{name} has the unknown format {version}")
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read_header(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError(f"{name} holds Python objects, which are not loaded")
-    if not shape:
-        raise ValueError(f"{name} has no axis of samples")
+    if not shape or any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError(f"{name} has the shape {shape}, without an axis of samples")
+    return shape, fortran, dtype
+
+
+def _read_array(stream: IO[bytes], name: str, limit: int | None, left: int) -> Array:
+    shape, fortran, dtype = _read_header(stream, name)
     if not fortran and limit is not None:
         shape = (min(shape[0], limit), *shape[1:])
     size = math.prod(shape) * dtype.itemsize
@@ -258,5 +278,4 @@ def _read_array(stream: BinaryIO | Any, name: str, limit: int | None, left: int)
     if len(content) != size:
         raise ValueError(f"{name} ends after {len(content)} of {size} bytes")
     flat = np.frombuffer(content, dtype)
-    array = flat.reshape(shape[::-1]).T[:limit] if fortran else flat.reshape(shape)
-    return array, size
+    return flat.reshape(shape[::-1]).T[:limit] if fortran else flat.reshape(shape)

@@ -61,56 +61,68 @@ def quantize(
         progress: called with (samples done, samples in all) during calibration.
 
     Raises:
-        UserError: the model is quantized already, is too old, or holds weights that are not finite; or the
-            calibration data does not fit it.
+        UserError: the model is quantized already, is too old, holds weights that are not finite or too
+            large, or lacks a node to exclude; or the calibration data does not fit it.
     """
     options = options or QuantizationOptions()
-    _check(model)
+    _check(model, options)
     work = model.clone()
     placement = place(work.graph, options.exclude)
     float_nodes = tuple(str(node.name) for node in work.graph if node not in placement.nodes)
     histograms = collect(work, [str(value.name) for value in placement.observed], calibration, options, progress)
     ranges = _group_ranges(placement, histograms, options)
     parameters = {leader: affine(*found, options.activations) for leader, found in ranges.items()}
-    notes = [
-        f"{leader.name} was zero in all calibration samples; its scale is a guess"
-        for leader, (low, high) in ranges.items()
-        if low == high
-    ]
     tensors = tuple(_tensor(value, placement, ranges, parameters, options.method) for value in placement.points)
-
-    rewriter = Rewriter(work.graph, placement, parameters)
-    layers = []
-    for layer, end in placement.layers.items():
-        x_scale = parameters[placement.groups.leader(operand(layer, 0))].scale
-        y_scale = parameters[placement.groups.leader(end)].scale
-        axis, weights, bias = _layer_constants(layer)
-        quantized = quantize_weights(weights, bias, x_scale, y_scale)
-        layers.append(_layer(layer, weights, quantized))
-        rewriter.add_weights(layer, quantized, x_scale, axis)
-    notes += [
-        f"{layer.name}: the scale of channels {list(layer.raised_channels)} was raised: bias and sum must fit 32 bits"
-        for layer in layers
-        if layer.raised_channels
-    ]
-    rewriter.add_points()
-    for name in [name for name, value in work.graph.initializers.items() if not value.uses()]:
-        if not work.graph.initializers[name].is_graph_output():
-            del work.graph.initializers[name]
+    layers = _rewrite(work.graph, placement, parameters)
+    notes = _notes(ranges, layers)
     for note in notes:
         _LOG.warning("%s", note)
     report = QuantizationReport(
         options=options,
         samples=calibration.count,
         tensors=tensors,
-        layers=tuple(layers),
+        layers=layers,
         float_nodes=float_nodes,
-        notes=tuple(notes),
+        notes=notes,
     )
     return QuantizationResult(work, report)
 
 
-def _check(model: ir.Model) -> None:
+def _rewrite(
+    graph: ir.Graph, placement: Placement, parameters: dict[ir.Value, Affine]
+) -> tuple[LayerQuantization, ...]:
+    """Put integers and quantization points into the graph; returns what became of the weights."""
+    rewriter = Rewriter(graph, placement, parameters)
+    layers = []
+    for layer, end in placement.layers.items():
+        x_scale = parameters[placement.groups.leader(operand(layer, 0))].scale
+        y_scale = parameters[placement.groups.leader(end)].scale
+        axis, weights, bias = _layer_constants(layer)
+        quantized = quantize_weights(weights, bias, x_scale, y_scale, where=f"{layer.op_type} {layer.name!r}")
+        layers.append(_layer(layer, weights, quantized))
+        rewriter.add_weights(layer, quantized, x_scale, axis)
+    rewriter.add_points()
+    for name, value in list(graph.initializers.items()):
+        if not value.uses() and not value.is_graph_output():
+            del graph.initializers[name]
+    return tuple(layers)
+
+
+def _notes(ranges: dict[ir.Value, Range], layers: tuple[LayerQuantization, ...]) -> tuple[str, ...]:
+    silent = [
+        f"{leader.name} was zero in all calibration samples; its scale is a guess"
+        for leader, (low, high) in ranges.items()
+        if low == high
+    ]
+    raised = [
+        f"{layer.name}: the scale of channels {list(layer.raised_channels)} was raised: bias and sum must fit 32 bits"
+        for layer in layers
+        if layer.raised_channels
+    ]
+    return (*silent, *raised)
+
+
+def _check(model: ir.Model, options: QuantizationOptions) -> None:
     found = sorted({node.op_type for node in model.graph.all_nodes() if node.op_type in _INTEGER_OPS})
     if found:
         raise UserError(
@@ -126,6 +138,14 @@ def _check(model: ir.Model) -> None:
             where=f"model {model.graph.name!r}",
             why="older versions have no scale for each channel",
             fix="load the model with sliceflow.frontend.load_model, which converts it",
+        )
+    unknown = sorted(options.exclude - {str(node.name) for node in model.graph})
+    if unknown:
+        raise UserError(
+            "nodes to exclude do not exist",
+            where=f"model {model.graph.name!r}",
+            why=f"there is no node {', '.join(map(repr, unknown))}",
+            fix="give the names of nodes, as `sliceflow check` prints them",
         )
 
 

@@ -40,7 +40,12 @@ class QuantizedWeights:
 
 
 def quantize_weights(
-    weights: NDArray[np.float32], bias: NDArray[np.float32] | None, x_scale: float, y_scale: float
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float32] | None,
+    x_scale: float,
+    y_scale: float,
+    *,
+    where: str = "layer",
 ) -> QuantizedWeights:
     """Quantize one layer, symmetric, one scale for each output channel.
 
@@ -53,6 +58,7 @@ def quantize_weights(
         bias: finite float32 bias, shape (O,), or None.
         x_scale: scale of the layer's input.
         y_scale: scale at which the accumulator is requantized.
+        where: the layer, for error messages.
 
     Raises:
         UserError: a bias is so large against the input that no float32 scale brings it into 32 bits.
@@ -70,13 +76,7 @@ def quantize_weights(
     bound = np.zeros(channels)
     for part in _parts(flat):
         scale[part], steps[part], bound[part] = _fit(flat[part], offset[part], scale[part], x_scale)
-    if not np.isfinite(scale).all():
-        raise UserError(
-            "a bias is too large for integers",
-            where=f"output channel {int(np.argmin(np.isfinite(scale)))}, bias {offset[~np.isfinite(scale)][0]:g}",
-            why=f"the layer's input has steps of {x_scale:g}",
-            fix="check the model, or leave this layer out of quantization",
-        )
+    _check_scales(scale, offset, x_scale, where)
     raised = np.flatnonzero(live & (scale > wanted * (1 + 1e-6)))
     return QuantizedWeights(
         weights=steps.reshape(weights.shape),
@@ -85,6 +85,17 @@ def quantize_weights(
         raised=tuple(int(channel) for channel in raised),
         accumulator_bits=int(bound.max(initial=0)).bit_length() + 1,
     )
+
+
+def _check_scales(scale: NDArray[np.float64], offset: NDArray[np.float64], x_scale: float, where: str) -> None:
+    beyond = np.flatnonzero(~np.isfinite(scale))
+    if beyond.size:
+        raise UserError(
+            "a bias is too large for integers",
+            where=f"{where}, output channel {beyond[0]}, bias {offset[beyond[0]]:g}",
+            why=f"the layer's input has steps of {x_scale:g}",
+            fix="check the model, or leave this layer out of quantization",
+        )
 
 
 def _parts(flat: NDArray[np.generic]) -> list[slice]:
