@@ -195,13 +195,13 @@ def _read_manifest(path: Path) -> Manifest:
 def _check_listing(path: Path, manifest: Manifest) -> None:
     where = str(path / MANIFEST)
     needed = {PROGRAM, WEIGHTS, *manifest.cpu_models.values()}
+    for name in sorted(needed - set(manifest.files)):
+        refuse(f"{name[:200]!a} is not listed", where)
     for name in manifest.files:
         if not _NAME.fullmatch(name):
             refuse(f"{name[:200]!a} cannot be a file of an artifact", where)
         if name not in needed and not name.startswith("source/"):
             refuse(f"{name!r} belongs to no layer", where)
-    for name in sorted(needed - set(manifest.files)):
-        refuse(f"{name[:200]!a} is not listed", where)
     if len(set(manifest.cpu_models.values())) != len(manifest.cpu_models):
         refuse("two CPU layers share a file", where)
     known = {MANIFEST, *manifest.files, *(str(Path(name).parent) for name in manifest.files)}
