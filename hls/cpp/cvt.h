@@ -9,9 +9,16 @@
 
 namespace sliceflow {
 
+// The columns of a frame's taps.
+struct FrameColumns {
+  Axis axis;
+  int modulo;  // POINTWISE: the column modulo 9
+};
+
 // What every bank holds for this frame. Which tap a bank serves follows from the residues of the taps' rows and columns.
 template <class C>
-void read_banks(bool pointwise, const Position& position, const Banks<C>& banks, Word<C> words[TAPS]) {
+void read_banks(bool pointwise, const FrameRow& row, const FrameColumns& columns, unsigned columns_inside,
+                const Banks<C>& banks, Word<C> words[TAPS]) {
 #pragma HLS inline
   int32_t row_word[3];
   int32_t column_word[3];
@@ -19,8 +26,10 @@ void read_banks(bool pointwise, const Position& position, const Banks<C>& banks,
 #pragma HLS array_partition variable = column_word complete
   for (int k = 0; k < 3; ++k) {
 #pragma HLS unroll
-    row_word[pointwise ? k : position.row_bank[k]] = position.row_word[pointwise ? 0 : k];
-    column_word[pointwise ? k : position.column_bank[k]] = position.column_word[pointwise ? 0 : k];
+    const Coordinate& column = columns.axis.tap[pointwise ? 0 : k];
+    const int word = pointwise ? column.at : column.third;
+    row_word[pointwise ? k : row.bank[k]] = row.word[pointwise ? 0 : k];
+    column_word[pointwise ? k : column.residue] = columns_inside >> (pointwise ? 0 : k) & 1 ? word : 0;
   }
   for (int bank = 0; bank < TAPS; ++bank) {
 #pragma HLS unroll
@@ -29,43 +38,64 @@ void read_banks(bool pointwise, const Position& position, const Banks<C>& banks,
 }
 
 // The bank that serves a tap.
-inline int bank_of(bool pointwise, const Position& position, int tap) {
+inline int bank_of(bool pointwise, const FrameRow& row, const FrameColumns& columns, int tap) {
 #pragma HLS inline
-  if (!pointwise) return position.row_bank[tap / 3] * 3 + position.column_bank[tap % 3];
-  const int bank = tap + position.column_bank[0];
+  if (!pointwise) return row.bank[tap / 3] * 3 + columns.axis.tap[tap % 3].residue;
+  const int bank = tap + columns.modulo;
   return bank >= TAPS ? bank - TAPS : bank;
 }
 
+// What a tap shows that has no bank: words behind the banks' own.
+constexpr unsigned ALL_TAPS = 0x1ff;
+enum { PADDING_WORD = TAPS, ZERO_WORD = TAPS + 1, TAP_WORDS = TAPS + 2 };
+
+// Turns the banks' words so that each stands at its tap.
 template <class C>
-void cvt(LayerDescriptor d, Strip strip, const Banks<C>& banks, hls::stream<Position>& positions,
+Frame<C> rotate(bool pointwise, const FrameRow& row, const FrameColumns& columns, unsigned inside,
+                const Word<C> words[TAP_WORDS]) {
+#pragma HLS inline
+  const bool whole = inside == ALL_TAPS;  // most frames: a shorter path for the simulation
+  Frame<C> frame;
+  for (int tap = 0; tap < TAPS; ++tap) {
+#pragma HLS unroll
+    const int outside = row.used >> tap & 1 ? PADDING_WORD : ZERO_WORD;
+    frame.tap[tap] = words[whole || inside >> tap & 1 ? bank_of(pointwise, row, columns, tap) : outside];
+  }
+  return frame;
+}
+
+template <class C>
+void cvt(LayerDescriptor d, Strip strip, const Banks<C>& banks, hls::stream<FrameRow>& frame_rows,
          hls::stream<Frame<C>>& frames) {
   const bool pointwise = d.op == OP_POINTWISE;
-  const int pass_count = static_cast<int>(d.out_count) * passes(d);
-  enum { PADDING = TAPS, ZERO = TAPS + 1 };  // two more words that a tap may show
-  Word<C> words[TAPS + 2];
+  const Coordinate right = coordinate(d.stride_x);
+  const int right_modulo = d.stride_x % TAPS;
+  const int width = d.conv_width;
+  const int row_count = static_cast<int>(d.out_count) * passes(d) * strip.map_rows;
+  Word<C> words[TAP_WORDS];
 #pragma HLS array_partition variable = words complete
+  accumulator_t<C> padding;
+  from_bits(d.pad_value, padding);
   for (int lane = 0; lane < C::CPI; ++lane) {
 #pragma HLS unroll
-    accumulator_t<C> value;
-    from_bits(d.pad_value, value);
-    words[PADDING].lane[lane] = static_cast<activation_t<C>>(value);
-    words[ZERO].lane[lane] = 0;
+    words[PADDING_WORD].lane[lane] = static_cast<activation_t<C>>(padding);
+    words[ZERO_WORD].lane[lane] = 0;
   }
-  for (int pass = 0; pass < pass_count; ++pass) {
-#pragma HLS loop_tripcount min = 1 max = 4096
-    for (int n = 0; n < strip.pixels; ++n) {
-#pragma HLS loop_tripcount min = 1 max = 8192
+  for (int n = 0; n < row_count; ++n) {
+#pragma HLS loop_tripcount min = 1 max = 262144
+    const FrameRow row = frame_rows.read();
+    FrameColumns columns = {row.columns, row.modulo};
+    for (int x = 0; x < width; ++x) {
+#pragma HLS loop_tripcount min = 1 max = 224
 #pragma HLS pipeline II = 1
-      const Position position = positions.read();
-      Frame<C> frame;
-      read_banks<C>(pointwise, position, banks, words);
-      const int inside = position.inside & position.used;
-      for (int tap = 0; tap < TAPS; ++tap) {
-#pragma HLS unroll
-        const int outside = position.used >> tap & 1 ? PADDING : ZERO;
-        frame.tap[tap] = words[inside >> tap & 1 ? bank_of(pointwise, position, tap) : outside];
-      }
-      frames.write(frame);
+      const unsigned columns_inside = inside_mask(columns.axis, d.in_width);
+      const bool pixel_inside = (row.inside & columns_inside & 1) != 0;
+      const unsigned inside = row.used & (pointwise ? (pixel_inside ? ALL_TAPS : 0u) : cross(row.inside, columns_inside));
+      read_banks<C>(pointwise, row, columns, columns_inside, banks, words);
+      frames.write(rotate<C>(pointwise, row, columns, inside, words));
+      columns.axis = move(columns.axis, right);
+      columns.modulo = columns.modulo + right_modulo >= TAPS ? columns.modulo + right_modulo - TAPS
+                                                             : columns.modulo + right_modulo;
     }
   }
 }

@@ -36,7 +36,7 @@ void compute_strip(LayerDescriptor d, Strip strip, const Banks<C>& banks, const 
                    const Word<C>* act_add, Word<C>* act_out, const Table<C>& before, const Table<C>& after,
                    const PoolScale<C> pool_scales[POOL_SCALES<C>()], Sums<C>& pool_total) {
 #pragma HLS dataflow
-  hls::stream<Position, 4> positions("positions");
+  hls::stream<FrameRow, 4> frame_rows("frame_rows");
   hls::stream<Frame<C>, 4> frames("frames");
   hls::stream<Beat, 128> beats("beats");
   hls::stream<Partials<C>, 4> partials("partials");
@@ -58,8 +58,8 @@ void compute_strip(LayerDescriptor d, Strip strip, const Banks<C>& banks, const 
   SLICEFLOW_PROCESS("read_weights", read_weights<C>, d, strip, weights, beats);
   SLICEFLOW_PROCESS("read_lanes", read_lanes<C>, d, strip, program, biases, scales, joins);
   SLICEFLOW_PROCESS("read_addend", read_addend<C>, d, strip, act_add, addends);
-  SLICEFLOW_PROCESS("pad", pad, d, strip, positions);
-  SLICEFLOW_PROCESS("cvt", cvt<C>, d, strip, banks, positions, frames);
+  SLICEFLOW_PROCESS("pad", pad, d, strip, frame_rows);
+  SLICEFLOW_PROCESS("cvt", cvt<C>, d, strip, banks, frame_rows, frames);
   SLICEFLOW_PROCESS("mul", mul<C>, d, strip, frames, beats, partials);
   SLICEFLOW_PROCESS("add", add<C>, d, strip, partials, biases, sums);
   SLICEFLOW_PROCESS("requantize", requantize<C>, d, strip, sums, scales, requantized);

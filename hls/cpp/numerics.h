@@ -33,8 +33,8 @@ inline wide_t round_half_even(wide_t value, int shift) {
   const wide_t rest = value - shift_left(floor, shift);
   const wide_t half = shift_left(wide_t(1), shift > 0 ? shift - 1 : 0);
   const bool odd = (floor & 1) != 0;
-  const bool up = shift > 0 && (rest > half || (rest == half && odd));
-  return floor + wide_t(up ? 1 : 0);
+  const bool up = (shift > 0) & ((rest > half) | ((rest == half) & odd));  // no branches: compilers vectorize it
+  return floor + wide_t(up);
 }
 
 // zero + value / 2^shift, rounded once and clamped.

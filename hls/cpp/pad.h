@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// pad: for every frame, where its nine taps lie in the banks and which of them are padding. No clock is spent on padding itself.
+// pad: for every row of frames, where its taps lie in the banks and which of them are padding. No clock is spent on padding itself.
 #pragma once
 
 #include "geometry.h"
 #include "stream.h"
 
 namespace sliceflow {
-
-// Where a frame's taps are. Along each axis a tap has a bank residue and an address part; parts of taps outside the input are 0.
-struct Position {
-  int32_t row_word[3];
-  int32_t column_word[3];
-  uint8_t row_bank[3];
-  uint8_t column_bank[3];  // POINTWISE: [0] is the column modulo 9
-  uint16_t used;           // bit t: tap t takes part
-  uint16_t inside;         // bit t: tap t lies inside the input
-};
 
 // A coordinate that moves, kept as 3*third + residue, so that no clock divides.
 struct Coordinate {
@@ -76,27 +66,15 @@ inline unsigned cross(unsigned rows, unsigned columns) {
          (columns | columns << 3 | columns << 6);
 }
 
-inline void place_rows(const LayerDescriptor& d, const Strip& strip, int step, const Axis& rows, unsigned inside,
-                       Position& position) {
-  const bool pointwise = d.op == OP_POINTWISE;
-  for (int k = 0; k < 3; ++k) {
-#pragma HLS unroll
-    const int word = pointwise ? (step * strip.in_rows + rows.tap[k].at) * static_cast<int>(d.in_width)
-                               : (step * bank_rows(strip) + rows.tap[k].third) * bank_columns(d);
-    position.row_word[k] = inside >> k & 1 ? word : 0;
-    position.row_bank[k] = rows.tap[k].residue;
-  }
-}
-
-inline void place_columns(bool pointwise, int column_modulo, const Axis& columns, unsigned inside, Position& position) {
-  for (int k = 0; k < 3; ++k) {
-#pragma HLS unroll
-    const int word = pointwise ? columns.tap[0].at : columns.tap[k].third;
-    position.column_word[k] = inside >> k & 1 ? word : 0;
-    position.column_bank[k] = columns.tap[k].residue;
-  }
-  if (pointwise) position.column_bank[0] = column_modulo;
-}
+// A row of frames. Its three tap rows are fixed; its tap columns start at `columns` and move by the stride.
+struct FrameRow {
+  int32_t word[3];  // address of each tap row; 0 if it lies outside the input
+  uint8_t bank[3];  // its residue
+  uint8_t inside;   // bit k: tap row k lies inside the input
+  uint16_t used;    // bit t: tap t takes part
+  uint8_t modulo;   // POINTWISE: first column modulo 9
+  Axis columns;
+};
 
 // Taps in use in a pass of input step `step`.
 inline unsigned used_taps(const LayerDescriptor& d, int step) {
@@ -105,50 +83,40 @@ inline unsigned used_taps(const LayerDescriptor& d, int step) {
   return left >= TAPS ? 0x1ffu : (1u << left) - 1;
 }
 
-// The frames of one pass, in row order.
-inline void pad_pass(const LayerDescriptor& d, const Strip& strip, int step, int window_y, int window_x,
-                     hls::stream<Position>& positions) {
+inline void place_row(const LayerDescriptor& d, const Strip& strip, int step, const Axis& rows, FrameRow& row) {
   const bool pointwise = d.op == OP_POINTWISE;
-  const int width = d.conv_width;
+  row.inside = inside_mask(rows, strip.in_rows);
+  for (int k = 0; k < 3; ++k) {
+#pragma HLS unroll
+    const int word = pointwise ? (step * strip.in_rows + rows.tap[k].at) * static_cast<int>(d.in_width)
+                               : (step * bank_rows(strip) + rows.tap[k].third) * bank_columns(d);
+    row.word[k] = row.inside >> k & 1 ? word : 0;
+    row.bank[k] = rows.tap[k].residue;
+  }
+}
+
+// The rows of one pass.
+inline void pad_pass(const LayerDescriptor& d, const Strip& strip, int step, int window_y, int window_x,
+                     hls::stream<FrameRow>& frame_rows) {
   const int first_row = strip.map_first * static_cast<int>(d.stride_y) - static_cast<int>(d.pad_top) +
                         window_y * static_cast<int>(d.window_step_y) - strip.in_first;
   const int first_column = window_x * static_cast<int>(d.window_step_x) - static_cast<int>(d.pad_left);
   const Coordinate down = coordinate(d.stride_y);
-  const Coordinate right = coordinate(d.stride_x);
-  const Axis left_edge = axis(first_column, d.taps_x, d.dilation_x);
-  const int left_modulo = (first_column % TAPS + TAPS) % TAPS;
-  const int modulo_step = d.stride_x % TAPS;
   Axis rows = axis(first_row, d.taps_y, d.dilation_y);
-  Axis columns = left_edge;
-  unsigned rows_inside = inside_mask(rows, strip.in_rows);
-  int modulo = left_modulo;
-  int x = 0;
-  Position position;
-  position.used = used_taps(d, step);
-  place_rows(d, strip, step, rows, rows_inside, position);
-  for (int n = 0; n < strip.pixels; ++n) {
-#pragma HLS loop_tripcount min = 1 max = 8192
+  FrameRow row;
+  row.used = used_taps(d, step);
+  row.modulo = (first_column % TAPS + TAPS) % TAPS;
+  row.columns = axis(first_column, d.taps_x, d.dilation_x);
+  for (int n = 0; n < strip.map_rows; ++n) {
+#pragma HLS loop_tripcount min = 1 max = 224
 #pragma HLS pipeline II = 1
-    const unsigned columns_inside = inside_mask(columns, d.in_width);
-    place_columns(pointwise, modulo, columns, columns_inside, position);
-    const bool one_pixel_inside = (rows_inside & columns_inside & 1) != 0;
-    position.inside = pointwise ? (one_pixel_inside ? 0x1ffu : 0u) : cross(rows_inside, columns_inside);
-    positions.write(position);
-    if (++x == width) {
-      x = 0;
-      columns = left_edge;
-      modulo = left_modulo;
-      rows = move(rows, down);
-      rows_inside = inside_mask(rows, strip.in_rows);
-      place_rows(d, strip, step, rows, rows_inside, position);
-    } else {
-      columns = move(columns, right);
-      modulo = modulo + modulo_step >= TAPS ? modulo + modulo_step - TAPS : modulo + modulo_step;
-    }
+    place_row(d, strip, step, rows, row);
+    frame_rows.write(row);
+    rows = move(rows, down);
   }
 }
 
-inline void pad(LayerDescriptor d, Strip strip, hls::stream<Position>& positions) {
+inline void pad(LayerDescriptor d, Strip strip, hls::stream<FrameRow>& frame_rows) {
   const int pass_count = passes(d);
   const int out_count = d.out_count;
   for (int out = 0; out < out_count; ++out) {
@@ -158,7 +126,7 @@ inline void pad(LayerDescriptor d, Strip strip, hls::stream<Position>& positions
     int window_x = 0;
     for (int pass = 0; pass < pass_count; ++pass) {  // plane, step, window row, window column
 #pragma HLS loop_tripcount min = 1 max = 64
-      pad_pass(d, strip, step, window_y, window_x, positions);
+      pad_pass(d, strip, step, window_y, window_x, frame_rows);
       if (++window_x == static_cast<int>(d.windows_x)) {
         window_x = 0;
         if (++window_y == static_cast<int>(d.windows_y)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Simulation only: the dense products with the vector units of the host. Equal to PlainWeightArray, which a test checks.
 //
-// Integers: two inputs at a time, as 16-bit pairs. Products of 8-bit numbers fit 16 bits with room, so a pair's sum fits 32.
+// Sums of 8-bit products over a frame fit 32 bits with room, whatever their order.
 #pragma once
 
 #if defined(__SSE2__)
@@ -12,122 +12,172 @@
 
 namespace sliceflow {
 
-#if defined(__AVX512BW__) && defined(__AVX512F__)
+// A vector of accumulators takes GROUP inputs at a time: four bytes where the host has such an instruction (which multiplies
+// unsigned by signed bytes, so the inputs are moved up by 128 and the sums start at what that adds too much), else two 16-bit numbers.
+template <int GROUP>
+struct Operands;
+
+template <>
+struct Operands<4> {
+  typedef int8_t weight;
+  typedef uint8_t input;
+  static constexpr int OFFSET = 128;
+};
+
+template <>
+struct Operands<2> {
+  typedef int16_t weight;
+  typedef int16_t input;
+  static constexpr int OFFSET = 0;
+};
+
+// A group of inputs, as vectors broadcast them.
+template <class T>
+int32_t load_group(const T* inputs) {
+  int32_t group;
+  std::memcpy(&group, inputs, sizeof group);
+  return group;
+}
+
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+#define SLICEFLOW_LANES_16
 struct Lanes16 {
-  static constexpr int COUNT = 16;
-  __m512i v = _mm512_setzero_si512();
-  void add_pairs(int32_t pair, const int16_t* weights) {
-    v = _mm512_add_epi32(v, _mm512_madd_epi16(_mm512_set1_epi32(pair), _mm512_loadu_si512(weights)));
+  static constexpr int COUNT = 16, GROUP = 4;
+  __m512i v;
+  void load(const int32_t* from) { v = _mm512_loadu_si512(from); }
+  void accumulate(const uint8_t* inputs, const int8_t* weights) {
+    v = _mm512_dpbusd_epi32(v, _mm512_set1_epi32(load_group(inputs)), _mm512_loadu_si512(weights));
   }
+  void add(const Lanes16& other) { v = _mm512_add_epi32(v, other.v); }
   void store(int32_t* to) const { _mm512_storeu_si512(to, v); }
 };
-#endif
-#if defined(__AVX2__)
 struct Lanes8 {
-  static constexpr int COUNT = 8;
-  __m256i v = _mm256_setzero_si256();
-  void add_pairs(int32_t pair, const int16_t* weights) {
+  static constexpr int COUNT = 8, GROUP = 4;
+  __m256i v;
+  void load(const int32_t* from) { v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+  void accumulate(const uint8_t* inputs, const int8_t* weights) {
     const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
-    v = _mm256_add_epi32(v, _mm256_madd_epi16(_mm256_set1_epi32(pair), w));
+    v = _mm256_dpbusd_epi32(v, _mm256_set1_epi32(load_group(inputs)), w);
   }
+  void add(const Lanes8& other) { v = _mm256_add_epi32(v, other.v); }
+  void store(int32_t* to) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v); }
+};
+#elif defined(__AVX2__)
+struct Lanes8 {
+  static constexpr int COUNT = 8, GROUP = 2;
+  __m256i v;
+  void load(const int32_t* from) { v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+  void accumulate(const int16_t* inputs, const int16_t* weights) {
+    const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
+    v = _mm256_add_epi32(v, _mm256_madd_epi16(_mm256_set1_epi32(load_group(inputs)), w));
+  }
+  void add(const Lanes8& other) { v = _mm256_add_epi32(v, other.v); }
   void store(int32_t* to) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v); }
 };
 #endif
 #if defined(__SSE2__)
 struct Lanes4 {
-  static constexpr int COUNT = 4;
-  __m128i v = _mm_setzero_si128();
-  void add_pairs(int32_t pair, const int16_t* weights) {
+  static constexpr int COUNT = 4, GROUP = 2;
+  __m128i v;
+  void load(const int32_t* from) { v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
+  void accumulate(const int16_t* inputs, const int16_t* weights) {
     const __m128i w = _mm_loadu_si128(reinterpret_cast<const __m128i*>(weights));
-    v = _mm_add_epi32(v, _mm_madd_epi16(_mm_set1_epi32(pair), w));
+    v = _mm_add_epi32(v, _mm_madd_epi16(_mm_set1_epi32(load_group(inputs)), w));
   }
+  void add(const Lanes4& other) { v = _mm_add_epi32(v, other.v); }
   void store(int32_t* to) const { _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v); }
 };
 #endif
 // Any host; compilers vectorize the loop over lanes.
 template <int LANES>
 struct LanesAny {
-  static constexpr int COUNT = LANES;
-  int32_t v[LANES] = {};
-  void add_pairs(int32_t pair, const int16_t* weights) {
-    int16_t a[2];
-    std::memcpy(a, &pair, sizeof a);
-    for (int lane = 0; lane < LANES; ++lane) v[lane] += a[0] * weights[2 * lane] + a[1] * weights[2 * lane + 1];
+  static constexpr int COUNT = LANES, GROUP = 2;
+  int32_t v[LANES];
+  void load(const int32_t* from) { std::memcpy(v, from, sizeof v); }
+  void accumulate(const int16_t* inputs, const int16_t* weights) {
+    for (int lane = 0; lane < LANES; ++lane) {
+      v[lane] += inputs[0] * weights[2 * lane] + inputs[1] * weights[2 * lane + 1];
+    }
+  }
+  void add(const LanesAny& other) {
+    for (int lane = 0; lane < LANES; ++lane) v[lane] += other.v[lane];
   }
   void store(int32_t* to) const { std::memcpy(to, v, sizeof v); }
 };
 
-// The widest vector that divides the output lanes.
-template <int CPO, bool BY16 = CPO % 16 == 0, bool BY8 = CPO % 8 == 0, bool BY4 = CPO % 4 == 0>
-struct WidestLanes {
+// The widest vector of this host that divides the output lanes: WIDTH is 16, 8, 4 or 0.
+template <int CPO, int WIDTH>
+struct LanesOf : LanesOf<CPO, WIDTH / 2> {};
+template <int CPO>
+struct LanesOf<CPO, 2> {
   typedef LanesAny<CPO> type;
 };
-#if defined(__SSE2__)
+#if defined(SLICEFLOW_LANES_16)
 template <int CPO>
-struct WidestLanes<CPO, false, false, true> {
-  typedef Lanes4 type;
-};
-#if defined(__AVX2__)
-template <int CPO>
-struct WidestLanes<CPO, false, true, true> {
-  typedef Lanes8 type;
-};
-#else
-template <int CPO>
-struct WidestLanes<CPO, false, true, true> {
-  typedef Lanes4 type;
-};
-#endif
-#if defined(__AVX512BW__) && defined(__AVX512F__)
-template <int CPO>
-struct WidestLanes<CPO, true, true, true> {
+struct LanesOf<CPO, 16> {
   typedef Lanes16 type;
 };
-#else
-template <int CPO>
-struct WidestLanes<CPO, true, true, true> : WidestLanes<CPO, false, true, true> {};
 #endif
+#if defined(__AVX2__)
+template <int CPO>
+struct LanesOf<CPO, 8> {
+  typedef Lanes8 type;
+};
+#endif
+#if defined(__SSE2__)
+template <int CPO>
+struct LanesOf<CPO, 4> {
+  typedef Lanes4 type;
+};
 #endif
 
 template <class C, bool IS_FLOAT = C::IS_FLOAT>
 class FastWeightArray {
+  typedef typename LanesOf<C::CPO, C::CPO % 16 == 0 ? 16 : (C::CPO % 8 == 0 ? 8 : (C::CPO % 4 == 0 ? 4 : 2))>::type Lanes;
+  static constexpr int GROUP = Lanes::GROUP;
+  typedef Operands<GROUP> Operand;
   static constexpr int INPUTS = TAPS * C::CPI;
-  static constexpr int PAIRS = (INPUTS + 1) / 2;
-  typedef typename WidestLanes<C::CPO>::type Lanes;
+  static constexpr int GROUPS = (INPUTS + 2 * GROUP - 1) / (2 * GROUP) * 2;  // even, so that two chains take turns
 
  public:
   void assign(const weight_t<C>* block) {
-    for (int pair = 0; pair < PAIRS; ++pair) {
-      const bool whole = 2 * pair + 1 < INPUTS;
-      for (int lane = 0; lane < C::CPO; ++lane) {
-        weights_[(pair * C::CPO + lane) * 2] = block[2 * pair * C::CPO + lane];
-        weights_[(pair * C::CPO + lane) * 2 + 1] = whole ? block[(2 * pair + 1) * C::CPO + lane] : 0;
-      }
+    for (int k = 0; k < GROUPS * GROUP; ++k) {
+      typename Operand::weight* group = weights_ + k / GROUP * GROUP * C::CPO + k % GROUP;
+      for (int lane = 0; lane < C::CPO; ++lane) group[GROUP * lane] = k < INPUTS ? block[k * C::CPO + lane] : 0;
+    }
+    for (int lane = 0; lane < C::CPO; ++lane) start_[lane] = 0;
+    for (int k = 0; Operand::OFFSET != 0 && k < INPUTS; ++k) {
+      for (int lane = 0; lane < C::CPO; ++lane) start_[lane] -= Operand::OFFSET * block[k * C::CPO + lane];
     }
   }
 
   Partials<C> multiply(const Frame<C>& frame) const {
-    int16_t inputs[2 * PAIRS];
-    inputs[2 * PAIRS - 1] = 0;
-    for (int k = 0; k < INPUTS; ++k) inputs[k] = frame.tap[k / C::CPI].lane[k % C::CPI];
+    static_assert(sizeof frame == INPUTS, "a frame is nothing but its inputs");
+    int8_t narrow[GROUPS * GROUP] = {};
+    typename Operand::input inputs[GROUPS * GROUP];
+    std::memcpy(narrow, &frame, INPUTS);
+    for (int k = 0; k < GROUPS * GROUP; ++k) inputs[k] = static_cast<typename Operand::input>(narrow[k] + Operand::OFFSET);
+    const int32_t zeros[Lanes::COUNT] = {};
     Partials<C> result;
     for (int first = 0; first < C::CPO; first += Lanes::COUNT) {
+      const typename Operand::weight* weights = weights_ + GROUP * first;
       Lanes even, odd;  // two chains, so that additions need not wait for each other
-      for (int pair = 0; pair < PAIRS; ++pair) {
-        int32_t both;
-        std::memcpy(&both, inputs + 2 * pair, sizeof both);
-        (pair % 2 ? odd : even).add_pairs(both, weights_ + (pair * C::CPO + first) * 2);
+      even.load(start_ + first);
+      odd.load(zeros);
+#pragma GCC unroll 9
+      for (int group = 0; group < GROUPS; group += 2) {
+        even.accumulate(inputs + GROUP * group, weights + GROUP * group * C::CPO);
+        odd.accumulate(inputs + GROUP * (group + 1), weights + GROUP * (group + 1) * C::CPO);
       }
-      int32_t other[Lanes::COUNT];
+      even.add(odd);
       even.store(result.lane + first);
-      odd.store(other);
-      for (int lane = 0; lane < Lanes::COUNT; ++lane) result.lane[first + lane] += other[lane];
     }
     return result;
   }
 
  private:
-  int16_t weights_[PAIRS * C::CPO * 2];
+  typename Operand::weight weights_[GROUPS * GROUP * C::CPO];
+  int32_t start_[C::CPO];
 };
 
 template <class C>

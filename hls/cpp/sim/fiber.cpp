@@ -81,7 +81,7 @@ sliceflow_enter_fiber:
 constexpr int SAVED = 7;      // six registers and the return address
 constexpr int ARGUMENT = 3;   // place of r12
 constexpr int CONTINUE = 6;   // place of the return address
-constexpr int FRAME = 8;      // words; keeps the stack aligned to 16 bytes at the call
+constexpr int FRAME = 9;      // words; leaves the stack aligned to 16 bytes at the call
 #else
 asm(R"(
 .text

@@ -15,6 +15,12 @@
 
 namespace hls {
 
+// How an element enters a stream; a type may have a faster way of its own.
+template <typename T>
+void copy_element(T& to, const T& from) {
+  to = from;
+}
+
 template <typename T, int DEPTH = 0>
 class stream;
 
@@ -36,7 +42,7 @@ class stream<T, 0> : private sliceflow_sim::Channel {
   void write(const T& value) {
     if (__builtin_expect(is_full(), 0)) wait_for_room();
     note_writer();
-    ring_[put_ & mask_] = value;
+    copy_element(ring_[put_ & mask_], value);
     ++put_;
   }
 
