@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
-
-_TRIES = 8
 
 
 def beside(path: Path) -> Path:
@@ -79,27 +78,33 @@ def write_folder(path: Path, fill: Callable[[Path], None], may_replace: Callable
 
 
 def _put(temporary: Path, path: Path, may_replace: Callable[[Path], None]) -> None:
-    """Rename; a folder that stands there is moved aside first and put back if the rename fails."""
-    for attempt in range(_TRIES):
+    """Rename; a folder that stands there is moved aside first, and put back if the rename fails."""
+    with _locked(path.parent):
         old = None
         if path.exists():
             may_replace(path)
             old = beside(path)
-            with contextlib.suppress(FileNotFoundError):  # another process was faster
-                path.rename(old)
+            path.rename(old)
         try:
             temporary.rename(path)
-        except OSError as error:
-            taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
-            if old is not None and old.exists() and not path.exists():
+        except OSError:
+            if old is not None:
                 old.rename(path)
-            if not taken or attempt == _TRIES - 1:
-                raise
-        else:
-            return
-        finally:
-            if old is not None and path.exists():
-                shutil.rmtree(old, ignore_errors=True)
+            raise
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other writers of the same folder waiting; file systems without locks go without."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # also unlocks
 
 
 def _sync(folder: Path) -> None:
