@@ -1,0 +1,76 @@
+"""Imports run one way, and the board's part loads neither torch nor onnx."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sliceflow
+
+ROOT = Path(sliceflow.__file__).parent
+HEAVY = ("torch", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "typer", "rich")
+
+ALLOWED = {
+    "graph": {"hardware"},
+    "hardware": {"graph"},
+    "reference": {"graph", "hardware"},
+    "passes": set(),
+    "frontend": {"passes"},
+    "quantization": {"passes", "frontend"},
+    "mapping": {"frontend", "passes", "graph", "hardware", "reference"},
+    "devices": {"graph", "hardware", "reference"},
+    "runtime": {"devices", "graph", "hardware", "reference"},
+    "bench": {"runtime", "devices", "graph", "hardware", "mapping", "frontend", "report"},
+    "report": {"graph", "hardware", "runtime"},
+}
+"""For each folder, the other folders that it may import. ``cli`` may import everything, and nothing imports it."""
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms(path: Path) -> set[str]:
+    parts = [name.split(".") for name in imported(path)]
+    return {part[1] for part in parts if part[0] == "sliceflow" and len(part) > 1 and (ROOT / part[1]).is_dir()}
+
+
+def wrong_ways(allowed: dict[str, set[str]]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)} imports {room}"
+        for folder, targets in allowed.items()
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for room in sorted(rooms(path) - targets - {folder})
+    ]
+
+
+def test_imports_run_one_way() -> None:
+    assert wrong_ways(ALLOWED) == []
+
+
+def test_the_rule_finds_a_wrong_import() -> None:
+    assert wrong_ways({"runtime": set()}) != []
+
+
+@pytest.mark.parametrize("module", ["sliceflow.runtime", "sliceflow.devices", "sliceflow.graph.artifact"])
+def test_the_boards_part_is_light(module: str) -> None:
+    code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_only_two_folders_import_torch() -> None:
+    users = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        if any(name.split(".")[0] == "torch" for name in imported(path))
+    }
+    assert all(user == "frontend/torch.py" or user.startswith("pruning/") for user in users), users
