@@ -9,13 +9,12 @@
 namespace sliceflow {
 
 template <class C>
-Sums<C> add_lanes(bool is_first, const Sums<C>& bias, const Sums<C>& so_far, const Partials<C>& partial) {
+Sums<C> add_lanes(const Sums<C>& so_far, const Partials<C>& partial) {
 #pragma HLS inline
   Sums<C> result;
   for (int lane = 0; lane < C::CPO; ++lane) {
 #pragma HLS unroll
-    const accumulator_t<C> before = is_first ? bias.lane[lane] : so_far.lane[lane];
-    result.lane[lane] = sum(before, accumulator_t<C>(partial.lane[lane]));
+    result.lane[lane] = sum(so_far.lane[lane], accumulator_t<C>(partial.lane[lane]));
   }
   return result;
 }
@@ -37,7 +36,8 @@ void add(LayerDescriptor d, Strip strip, hls::stream<Partials<C>>& partials, hls
 #pragma HLS loop_tripcount min = 1 max = 8192
 #pragma HLS pipeline II = 1
 #pragma HLS dependence variable = accumulators inter false
-        const Sums<C> total = add_lanes<C>(pass == 0, bias, accumulators[n], partials.read());
+        const Partials<C> partial = partials.read();
+        const Sums<C> total = pass == 0 ? add_lanes<C>(bias, partial) : add_lanes<C>(accumulators[n], partial);
         if (pass + 1 == pass_count) {
           sums.write(total);
         } else {
