@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from sliceflow.hardware import cycles
 from sliceflow.hardware.profile import Profile
+from sliceflow.hardware.transfer import LINKS
 from sliceflow.mapping.layout import copies_needed
 from sliceflow.mapping.merge import Merger
 from sliceflow.mapping.onnx_view import activation_quant, const, is_op, shape
@@ -20,10 +21,8 @@ logger = logging.getLogger(__name__)
 
 CPU_MACS_PER_SECOND = 10e9
 """Assumed rate of the host's cores; decides only whether a small island is worth its crossings."""
-LAUNCH_SECONDS = 20e-6
-"""Assumed cost of one launch."""
-LINK_BYTES_PER_SECOND = 4e9
-"""Assumed rate of a transfer between host and accelerator."""
+LINK = LINKS["pcie"]
+"""Assumed link between host and accelerator."""
 
 
 @dataclasses.dataclass
@@ -173,20 +172,20 @@ def _drop_small_islands(found: Partition, profile: Profile) -> None:
 def _worth_crossing(
     island: list[LayerPlan | ConcatPlan], produced: dict[ir.Value, LayerPlan | ConcatPlan], profile: Profile
 ) -> bool:
-    clocks, macs, crossing = 0, 0, 0
+    clocks, macs, sizes = 0, 0, list[int]()
     inside = {unit.output.value for unit in island}
     read: set[ir.Value] = set()
     for unit in island:
         sources = unit.parts if isinstance(unit, ConcatPlan) else unit.inputs
         read.update(s.value for s in sources)
-        crossing += sum(_bytes(s, profile) for s in sources if s.value not in produced)
+        sizes += [_bytes(s, profile) for s in sources if s.value not in produced]
         if isinstance(unit, LayerPlan):
             layer = estimated_shape(unit, profile)
             layer.strip_rows = strip_rows(layer, profile) or 1
             clocks += cycles.predict(layer, profile).predicted
             macs += unit.macs + _elements(unit.output)
-    crossing += sum(_bytes(unit.output, profile) for unit in island if unit.output.value not in read & inside)
-    fpga = clocks / (profile.mhz * 1e6) + LAUNCH_SECONDS + crossing / LINK_BYTES_PER_SECOND
+    sizes += [_bytes(unit.output, profile) for unit in island if unit.output.value not in read & inside]
+    fpga = clocks / (profile.mhz * 1e6) + LINK.seconds(sum(sizes), len(sizes) + 1)
     return fpga <= macs / CPU_MACS_PER_SECOND
 
 
