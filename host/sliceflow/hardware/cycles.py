@@ -2,8 +2,8 @@
 
 ``ideal_cycles`` is the contract's bound: every multiplier busy in every clock. ``predict`` follows the structure of the
 kernel: strips loaded while the strip before computes, weights loaded while the pass before computes, results streamed
-out behind the last pass of their output group. What it adds to the ideal are the borders of strips, restarts of loops, memory
-that is slower than the array, and the first load and last write of a layer.
+out behind the last pass of their output group. What it adds to the ideal are the borders of strips, restarts of loops,
+memory that is slower than the array, and the first load and last write of a layer.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class CycleEstimate:
 def ideal_cycles(layer: Descriptor, profile: Profile) -> int:
     """Clocks of a whole layer if the array never waits.
 
-    One clock for each array pixel, input step, 3x3 window and output group. A kernel larger than 3x3 counts its windows.
-    A second weight plane does not count: it is an artefact of 9-bit weights, so its passes are a loss. Rows that no pool
-    window touches, and rows that overlapping strips compute twice, do not count either.
+    One clock for each array pixel, input step, 3x3 window and output group. A kernel larger than 3x3 counts its
+    windows. A second weight plane does not count: it is an artefact of 9-bit weights, so its passes are a loss. Rows
+    that no pool window touches, and rows that overlapping strips compute twice, do not count either.
 
     Args:
         layer: a valid descriptor; its ranges are ignored.
