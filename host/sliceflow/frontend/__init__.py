@@ -1,0 +1,9 @@
+"""ONNX files and torch modules in, normalized onnx-ir models out."""
+
+from __future__ import annotations
+
+from sliceflow.frontend.bind import bind_shapes
+from sliceflow.frontend.load import load_model
+from sliceflow.frontend.opset import OPSET
+
+__all__ = ["OPSET", "bind_shapes", "load_model"]

@@ -1,0 +1,72 @@
+"""One opset for everything behind the front end.
+
+Older models are raised by the adaptors of ``opset_rules``; newer ones are lowered if none of their nodes uses what
+came later, and left at their opset otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+
+from sliceflow.frontend.opset_rules import RULES
+
+logger = logging.getLogger(__name__)
+
+OPSET = 21
+"""The canonical opset of the standard domain."""
+_IR_VERSION = 10
+"""The IR version that came with it."""
+
+
+def upgrade(model: ir.Model, where: str) -> None:
+    """Bring the standard domain of a model to the canonical opset, in place.
+
+    Args:
+        model: its shapes are known as far as inference at the old opset goes.
+        where: the model, for messages.
+
+    Raises:
+        UserError: a node has no equivalent in the canonical opset.
+    """
+    version = model.graph.opset_imports.get("")
+    if version is None or (version > OPSET and not _fits(model, version)):
+        logger.info("the model stays at opset %s", version)
+        model.ir_version = max(model.ir_version or 0, _IR_VERSION)
+        return
+    if version < OPSET:
+        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+            if node.domain != "":
+                continue
+            for below, adapt in RULES.get(node.op_type, ()):
+                if version < below:
+                    adapt(node, model.graph, where)
+    model.graph.opset_imports[""] = OPSET
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        node.version = None
+    model.ir_version = max(model.ir_version or 0, _IR_VERSION)
+
+
+def _fits(model: ir.Model, version: int) -> bool:
+    """Whether every node means at the canonical opset what it means at a newer one."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        if node.domain != "":
+            continue
+        new, old = _schema(node.op_type, version), _schema(node.op_type, OPSET)
+        if new is None or new is old or (old is not None and new.since_version == old.since_version):
+            continue
+        if old is None or len(node.inputs) > old.max_input or not set(node.attributes) <= set(old.attributes):
+            return False
+    return True
+
+
+@functools.lru_cache(maxsize=4096)
+def _schema(op_type: str, version: int) -> Any:
+    try:
+        return onnx.defs.get_schema(op_type, version, "")
+    except onnx.defs.SchemaError:
+        return None
