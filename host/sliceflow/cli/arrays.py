@@ -1,0 +1,83 @@
+"""NumPy files in and out."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sliceflow.errors import UserError
+from sliceflow.files import atomic_file
+from sliceflow.graph.program import Value
+
+LARGEST = 8 << 30
+"""Largest content of an input file, unpacked, in bytes."""
+Array = NDArray[Any]
+_DAMAGED = (ValueError, TypeError, EOFError, KeyError, SyntaxError, NotImplementedError, RuntimeError)
+_DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error)
+
+
+def read_arrays(path: Path, inputs: Sequence[Value]) -> dict[str, Array]:
+    """Read the inputs of a model.
+
+    Args:
+        path: ``.npz`` with an array for each input (one array of any name serves a single input), or ``.npy``.
+        inputs: the model's inputs.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    where = str(path)
+    if path.suffix not in (".npy", ".npz"):
+        raise UserError("inputs must be in a .npy or .npz file", where=where)
+    try:
+        found = _npz(path) if path.suffix == ".npz" else {"": np.ascontiguousarray(np.load(path, mmap_mode="r"))}
+    except OSError as error:
+        raise UserError("the inputs cannot be read", where=where, why=error.strerror or str(error)) from error
+    except (*_DAMAGED, *_DAMAGED_ZIP) as error:
+        raise UserError("this is not a NumPy file with plain arrays", where=where, why=str(error)[:200]) from error
+    if len(found) == len(inputs) == 1:
+        return {inputs[0].name: next(iter(found.values()))}
+    if path.suffix == ".npy":
+        names = ", ".join(repr(value.name) for value in inputs)
+        raise UserError("a .npy file serves a model with one input", where=where, fix=f"write a .npz with {names}")
+    return found
+
+
+def _npz(path: Path) -> dict[str, Array]:
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > LARGEST:
+        raise UserError(f"the file unpacks to {size} bytes", where=str(path), why=f"the limit is {LARGEST}")
+    with np.load(path, allow_pickle=False) as content:
+        return {name: content[name] for name in content.files}
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write ``.npz``, or ``.npy`` for a single array, whole or not at all.
+
+    Raises:
+        UserError: the name of the file does not fit.
+        OSError: it cannot be written.
+    """
+    if path.suffix not in (".npy", ".npz") or (path.suffix == ".npy" and len(arrays) != 1):
+        raise UserError(
+            f"{len(arrays)} outputs cannot be written to this file",
+            where=str(path),
+            fix="name a file that ends in .npz",
+        )
+    with atomic_file(path) as stream:
+        if path.suffix == ".npy":
+            np.save(stream, next(iter(arrays.values())))
+            return
+        with zipfile.ZipFile(stream, "w") as archive:  # not np.savez: an output may be called "file"
+            for name, array in arrays.items():
+                content = io.BytesIO()
+                np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
+                archive.writestr(f"{name}.npy", content.getbuffer())

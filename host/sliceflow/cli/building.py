@@ -1,0 +1,174 @@
+"""From a model file to an artifact: what ``quantize``, ``compile`` and ``deploy`` share."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sliceflow.cli import output
+from sliceflow.errors import UserError
+from sliceflow.graph.artifact import SOURCE_LIMIT, may_be_replaced, save_program
+from sliceflow.graph.program import Program
+from sliceflow.hardware.profile import Profile
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from sliceflow.quantization import QuantizationOptions, QuantizationReport
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CalibrationSource:
+    """Where calibration samples come from, and how they are prepared.
+
+    Attributes:
+        path: file or folder.
+        samples: use only the first so many.
+        mean, std, scale: a sample becomes ``(x * scale - mean) / std``.
+    """
+
+    path: Path
+    samples: int | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    scale: float | None = None
+
+
+def is_quantized(model: ir.Model) -> bool:
+    """Whether a model has quantized tensors."""
+    return any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph)
+
+
+def serialize(model: ir.Model, where: str) -> bytes:
+    """A model as the bytes of an ONNX file.
+
+    Raises:
+        UserError: it is larger than protobuf allows.
+    """
+    import onnx_ir
+
+    try:
+        data: bytes = onnx_ir.to_proto(model).SerializeToString()
+    except Exception as error:  # protobuf's EncodeError has no stable home
+        raise UserError("the model cannot be written as one file", where=where, why=str(error)) from error
+    return data
+
+
+def quantized(
+    model: ir.Model, calibration: CalibrationSource, options: QuantizationOptions
+) -> tuple[ir.Model, QuantizationReport]:
+    """Quantize a float model with calibration data from a file or folder."""
+    from sliceflow.quantization import CalibrationData, quantize
+
+    data = CalibrationData.load(
+        calibration.path,
+        list(model.graph.inputs),
+        limit=calibration.samples,
+        mean=_one_or_all(calibration.mean),
+        std=_one_or_all(calibration.std),
+        scale=calibration.scale,
+    )
+    with output.progress("calibration") as report:
+        result = quantize(model, data, options, progress=report)
+    return result.model, result.report
+
+
+def _one_or_all(numbers: Sequence[float] | None) -> Sequence[float] | float | None:
+    return numbers[0] if numbers is not None and len(numbers) == 1 else numbers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Build:
+    """One way from a model to an artifact.
+
+    Attributes:
+        model: the ONNX file.
+        profile: name or path of the profile.
+        target: folder to make.
+        cpu_nodes: nodes that stay on the CPU.
+        shapes: shapes of free inputs.
+        calibration: samples for a float model on an integer profile.
+        options: how to quantize.
+        keep_sources: store the models in the artifact, for ``bench``.
+    """
+
+    model: Path
+    profile: str
+    target: Path
+    cpu_nodes: Sequence[str] = ()
+    shapes: dict[str, list[int]] | None = None
+    calibration: CalibrationSource | None = None
+    options: QuantizationOptions | None = None
+    keep_sources: bool = True
+
+    def run(self) -> Program:
+        """Load, quantize if needed, compile, save.
+
+        Raises:
+            UserError: the model, the data or the target is at fault.
+        """
+        from sliceflow.frontend import load_model
+        from sliceflow.mapping import compile_model
+
+        profile = Profile.load(self.profile)
+        if self.target.exists():
+            may_be_replaced(self.target)  # before minutes of work, not after
+        model = load_model(self.model, input_shapes=self.shapes)
+        sources = self._given(is_quantized(model))
+        if not profile.is_float and not is_quantized(model):
+            model = self._quantize(model, profile)
+            sources["int8"] = serialize(model, str(self.model))
+        program = compile_model(
+            model,
+            profile,
+            name=self.model.stem,
+            source_sha256=_sha256(self.model),
+            cpu_nodes=self.cpu_nodes,
+            input_shapes=self.shapes,
+        )
+        save_program(program, self.target, _small_enough(sources) if self.keep_sources else {})
+        return program
+
+    def _quantize(self, model: ir.Model, profile: Profile) -> ir.Model:
+        from sliceflow.quantization import QuantizationOptions
+
+        if self.calibration is None:
+            raise UserError(
+                "the model is not quantized, and there are no samples to quantize it with",
+                where=str(self.model),
+                why=f"profile {profile.name!r} computes with integers",
+                fix="use `sliceflow deploy` with --calibration X.npz, `sliceflow quantize` first, or a float profile",
+            )
+        return quantized(model, self.calibration, self.options or QuantizationOptions())[0]
+
+    def _given(self, already_quantized: bool) -> dict[str, bytes]:
+        """The given file, if it is one file and not too large to keep."""
+        if not self.keep_sources or self.model.stat().st_size > SOURCE_LIMIT or _has_external_data(self.model):
+            logger.info("%s is not kept in the artifact: it is large, or has its weights in other files", self.model)
+            return {}
+        return {"int8" if already_quantized else "fp32": self.model.read_bytes()}
+
+
+def _small_enough(sources: dict[str, bytes]) -> dict[str, bytes]:
+    for kind, data in sources.items():
+        if len(data) > SOURCE_LIMIT:
+            logger.info("the %s model (%d bytes) is not kept in the artifact", kind, len(data))
+    return {kind: data for kind, data in sources.items() if len(data) <= SOURCE_LIMIT}
+
+
+def _has_external_data(path: Path) -> bool:
+    import onnx
+
+    model: Any = onnx.load(path, load_external_data=False)  # load_model has read it before: it is sound
+    return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

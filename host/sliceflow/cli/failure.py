@@ -1,0 +1,79 @@
+"""What becomes of errors: one block, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+import typer
+
+from sliceflow.cli import output
+from sliceflow.errors import InternalError, SliceflowError, UsageError, UserError
+
+_INTERRUPTED, _BROKEN_PIPE = 130, 141
+_ClickUsageError = (
+    typer.BadParameter.__base__
+)  # typer carries its own copy of click, or uses click: this works for both
+
+
+def guarded(call: Callable[[], object]) -> int:
+    """Run the command and turn whatever it raises into output and an exit code."""
+    try:
+        result = call()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        output.note("interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes stdout
+        return _BROKEN_PIPE
+    except typer.Exit as leave:
+        return leave.exit_code
+    except typer.Abort:
+        return _INTERRUPTED
+    except Exception as error:
+        return _report(error)
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: Exception) -> int:
+    failure = _translate(error)
+    if output.verbose() and not isinstance(error, SliceflowError):
+        output.note(traceback.format_exc())
+    try:
+        output.error(failure)
+    except BrokenPipeError:
+        return _BROKEN_PIPE
+    return failure.exit_code
+
+
+def _translate(error: Exception) -> SliceflowError:
+    if isinstance(error, SliceflowError):
+        return error
+    if _ClickUsageError is not None and isinstance(error, _ClickUsageError):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "sliceflow"
+        message = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
+        return UsageError(message[:1].lower() + message[1:], fix=f"see `{command} --help`")
+    if isinstance(error, MemoryError):
+        return UserError(
+            "there is not enough memory", why=str(error)[:200], fix="use a machine with more, or a smaller model"
+        )
+    if isinstance(error, OSError):
+        return UserError(
+            f"the system refuses: {error.strerror or error}", where=str(error.filename or ""), why=type(error).__name__
+        )
+    return InternalError(
+        "Sliceflow failed; this is our fault, not yours",
+        where=_place(error),
+        why=f"{type(error).__name__}: {str(error)[:500]}",
+        fix="run it again with --verbose and report what it prints, together with the model if you may share it",
+    )
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "sliceflow" in frame.filename] or list(frames)
+    return f"{os.path.basename(ours[-1].filename)}:{ours[-1].lineno}, {ours[-1].name}" if ours else ""  # noqa: PTH119

@@ -1,0 +1,56 @@
+"""Options that several verbs share, and their parsing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sliceflow.errors import UsageError
+
+_SHAPE = re.compile(r"(.+)=(\d+(?:x\d+)*)")
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.")]
+Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Folder made by `deploy` or `compile`.")]
+ProfileName = Annotated[str, typer.Option("--profile", help="Accelerator profile: a name, or a .toml file.")]
+CpuNodes = Annotated[list[str] | None, typer.Option("--cpu", metavar="NODE", help="Keep this node on the CPU.")]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="NAME=1x3x224x224", help="Shape of an input whose shape is free."),
+]
+Device = Annotated[str, typer.Option("--device", help="csim (compiled HLS kernel) or reference (NumPy).")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Host threads; all cores if omitted.")]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Say more on stderr.")]
+Calibration = Annotated[
+    Path | None,
+    typer.Option("--calibration", help=".npz, .npy or a folder of images that resemble what the model will see."),
+]
+Method = Annotated[str, typer.Option("--method", help="How ranges are found: mse, minmax or percentile.")]
+Percentile = Annotated[float, typer.Option("--percentile", help="For percentile: per cent of values kept.")]
+Activations = Annotated[str, typer.Option("--activations", help="Integer type: auto, thesis, uint8 or int8.")]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="NODE", help="Keep this node in float.")]
+Samples = Annotated[int | None, typer.Option("--samples", min=1, help="Use only the first so many samples.")]
+Mean = Annotated[list[float] | None, typer.Option("--mean", help="Subtracted from samples; once, or for each channel.")]
+Std = Annotated[list[float] | None, typer.Option("--std", help="Divisor of samples; once, or for each channel.")]
+Scale = Annotated[float | None, typer.Option("--scale", help="Factor of samples, before mean and std.")]
+
+
+def parse_shapes(texts: list[str] | None) -> dict[str, list[int]] | None:
+    """``["x=1x3x8x8"]`` as ``{"x": [1, 3, 8, 8]}``.
+
+    Raises:
+        UsageError: a text has another form, a size is zero, or an input is named twice.
+    """
+    shapes: dict[str, list[int]] = {}
+    for text in texts or []:
+        match = _SHAPE.fullmatch(text)
+        sizes = [int(size) for size in match[2].split("x") if len(size) < 10] if match else []
+        if match is None or 0 in sizes or len(sizes) != match[2].count("x") + 1:
+            raise UsageError(f"this is not a shape: {text!r}", fix="write it as NAME=1x3x224x224")
+        if match[1] in shapes:
+            raise UsageError(f"the input {match[1]!r} has two shapes")
+        shapes[match[1]] = sizes
+    return shapes or None

@@ -1,0 +1,120 @@
+"""stdout and stderr: data on the one, everything else on the other."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sliceflow.errors import SliceflowError
+from sliceflow.report.tables import Table, write_table
+
+_PREFIXES = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging.CRITICAL: "error: "}
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if code != 10}
+_state = {"json": False, "verbose": False}
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _PREFIXES.get(record.levelno, "") + printable(record.getMessage())
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Writes to whatever stderr is when the message comes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def set_up(*, as_json: bool, verbose: bool) -> None:
+    """Set the form of output, and send log messages to stderr."""
+    _state.update(json=as_json, verbose=verbose)
+    logger = logging.getLogger("sliceflow")
+    handler = _Handler()
+    handler.setFormatter(_Formatter())
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logger.propagate = False
+    if not verbose:
+        warnings.simplefilter("ignore")  # those of the packages below; ours are log messages
+
+
+def as_json() -> bool:
+    """Whether ``--json`` was given."""
+    return _state["json"]
+
+
+def verbose() -> bool:
+    """Whether ``--verbose`` was given."""
+    return _state["verbose"]
+
+
+def printable(text: str) -> str:
+    """Text without control characters, which names in a model may hold; lines stay lines."""
+    return text.translate(_CONTROL)
+
+
+def write_json(document: Any) -> None:
+    """Write the one document of this run."""
+    json.dump(document, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def result(document: dict[str, Any], human: Callable[[], None]) -> None:
+    """Write a result: the document with ``--json``, else what ``human`` writes."""
+    if as_json():
+        write_json(document)
+    else:
+        human()
+        sys.stdout.flush()
+
+
+def line(text: str = "") -> None:
+    """Write a line of the result for humans."""
+    sys.stdout.write(printable(text) + "\n")
+
+
+def table(content: Table) -> None:
+    """Write a table of the result for humans."""
+    content.rows = [[printable(cell) for cell in row] for row in content.rows]
+    write_table(content, sys.stdout)
+
+
+def note(text: str) -> None:
+    """Tell something on stderr that is not data."""
+    sys.stderr.write(printable(text) + "\n")
+
+
+def error(failure: SliceflowError) -> None:
+    """Write an error: one block on stderr, and with ``--json`` the same as the document."""
+    note(f"error: {failure}")
+    if as_json():
+        write_json({"error": {**failure.to_json(), "exit_code": failure.exit_code}})
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback (done, total) that draws a bar on a terminal and writes a few lines elsewhere."""
+    if sys.stderr.isatty() and not as_json():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    tenths = 0
+
+    def plain(done: int, total: int) -> None:
+        nonlocal tenths
+        if total and (reached := 4 * done // total) > tenths:
+            tenths = reached
+            logging.getLogger("sliceflow.cli").info("%s: %d of %d", title, done, total)
+
+    yield plain

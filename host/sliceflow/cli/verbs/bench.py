@@ -1,0 +1,78 @@
+"""``sliceflow bench``: CPU against FPGA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sliceflow.cli import options, output
+from sliceflow.errors import UserError
+from sliceflow.report.tables import Table, count, share
+
+
+def bench(
+    artifact: options.Artifact,
+    model: Annotated[Path | None, typer.Option("--model", help="The float model, for ONNX Runtime.")] = None,
+    quantized: Annotated[Path | None, typer.Option("--quantized", help="The quantized one.")] = None,
+    input_file: Annotated[Path | None, typer.Option("--input", help=".npy or .npz; random if omitted.")] = None,
+    device: options.Device = "csim",
+    threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads; repeat for several.")] = None,
+    warmup: Annotated[int, typer.Option(min=0, help="Calls that do not count.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Calls that do.")] = 30,
+    link: Annotated[str, typer.Option(help="Assumed connection: pcie or axi.")] = "pcie",
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Compare ONNX Runtime on this CPU with the FPGA.
+
+    For one image; each number says whether it is measured or predicted.
+    """
+    from sliceflow.bench import BenchOptions
+    from sliceflow.bench import bench as compare
+    from sliceflow.cli.arrays import read_arrays
+    from sliceflow.devices import open_device
+    from sliceflow.graph.artifact import load_program, source_models
+    from sliceflow.runtime.values import random_inputs
+
+    choices = BenchOptions(threads=tuple(threads or ()), warmup=warmup, repeats=repeats, link=link)
+    program = load_program(artifact)
+    models: dict[str, Path | bytes] = {**source_models(artifact)}
+    models |= {kind: path for kind, path in (("fp32", model), ("int8", quantized)) if path is not None}
+    if not models:
+        raise UserError(
+            "there is no model to compare with",
+            where=str(artifact),
+            why="the artifact does not carry the models it was made from",
+            fix="name them with --model and --quantized",
+        )
+    feed = read_arrays(input_file, program.inputs) if input_file else random_inputs(program.inputs, 1, seed=0)
+    opened = open_device(device, program, threads=max(threads) if threads else None)
+    try:
+        document = compare(program, opened, feed, dict(sorted(models.items())), choices)
+    finally:
+        opened.close()
+    output.result(document, lambda: _print(document))
+
+
+def _print(document: dict[str, Any]) -> None:
+    cpu, totals = document["cpu"], document["fpga"]["totals"]
+    if cpu:
+        heads = ("model", "threads", "median ms", "p95 ms", "label")
+        title = f"ONNX Runtime on {cpu[0]['processor']} ({cpu[0]['warmup']} warm-up, {cpu[0]['repeats']} runs, batch 1)"
+        content = Table(title, heads, right=frozenset(heads[1:4]))
+        for row in cpu:
+            content.add(row["model"], row["threads"], f"{row['median_ms']:.3f}", f"{row['p95_ms']:.3f}", row["label"])
+        output.table(content)
+    columns = ("layer", "ideal cycles", "predicted cycles", "ideal / predicted")
+    content = Table(f"FPGA, {totals['profile']}", columns, right=frozenset(columns[1:]))
+    for row in document["fpga"]["layers"]:
+        ratio = row["ideal_cycles"] / row["predicted_cycles"] if row["predicted_cycles"] else 0.0
+        content.add(row["name"], count(row["ideal_cycles"]), count(row["predicted_cycles"]), share(ratio))
+    output.table(content)
+    content = Table("FPGA, one image", ("part", "ms", "label", "basis"), right=frozenset({"ms"}))
+    for part in totals["parts"]:
+        content.add(part["part"], f"{part['ms']:.3f}", part["label"], part["basis"])
+    content.add("total", f"{totals['total_ms']:.3f}", "predicted", "sum of the parts, nothing overlapped")
+    output.table(content)

@@ -1,0 +1,52 @@
+"""``sliceflow deploy``: from any model to an artifact, in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sliceflow.cli import options
+
+
+def deploy(
+    model: options.Model,
+    output_folder: Annotated[Path, typer.Option("--output", help="Folder to make.")],
+    calibration: options.Calibration = None,
+    profile: options.ProfileName = "int8-8x8",
+    cpu: options.CpuNodes = None,
+    shape: options.Shapes = None,
+    method: options.Method = "mse",
+    percentile: options.Percentile = 99.99,
+    activations: options.Activations = "auto",
+    exclude: options.Exclude = None,
+    samples: options.Samples = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    scale: options.Scale = None,
+    sources: Annotated[bool, typer.Option(help="Keep the models in the artifact, for `bench`.")] = True,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Quantize (where needed), map, and write an artifact."""
+    from sliceflow.cli.building import Build, CalibrationSource
+    from sliceflow.cli.compiled import show
+    from sliceflow.quantization import QuantizationOptions
+
+    source = (
+        CalibrationSource(path=calibration, samples=samples, mean=mean, std=std, scale=scale) if calibration else None
+    )
+    build = Build(
+        model=model,
+        profile=profile,
+        target=output_folder,
+        cpu_nodes=cpu or (),
+        shapes=options.parse_shapes(shape),
+        calibration=source,
+        options=QuantizationOptions(
+            method=method, percentile=percentile, activations=activations, exclude=frozenset(exclude or ())
+        ),
+        keep_sources=sources,
+    )
+    show(build.run(), output_folder)

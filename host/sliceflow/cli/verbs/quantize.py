@@ -1,0 +1,59 @@
+"""``sliceflow quantize``: a float model becomes a standard quantized one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sliceflow.cli import options, output
+from sliceflow.report.tables import Table
+
+if TYPE_CHECKING:
+    from sliceflow.quantization import QuantizationReport
+
+
+def quantize(
+    model: options.Model,
+    calibration: Annotated[Path, typer.Option("--calibration", help=".npz, .npy or a folder of images.")],
+    output_file: Annotated[Path, typer.Option("--output", help="ONNX file to write.")],
+    method: options.Method = "mse",
+    percentile: options.Percentile = 99.99,
+    activations: options.Activations = "auto",
+    exclude: options.Exclude = None,
+    samples: options.Samples = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    scale: options.Scale = None,
+    shape: options.Shapes = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Quantize a float model to eight bits after training.
+
+    What is written is standard ONNX with QuantizeLinear and DequantizeLinear.
+    """
+    from sliceflow.cli.building import CalibrationSource, quantized, serialize
+    from sliceflow.files import write_file
+    from sliceflow.frontend import load_model
+    from sliceflow.quantization import QuantizationOptions
+
+    choices = QuantizationOptions(
+        method=method, percentile=percentile, activations=activations, exclude=frozenset(exclude or ())
+    )
+    source = CalibrationSource(path=calibration, samples=samples, mean=mean, std=std, scale=scale)
+    loaded = load_model(model, input_shapes=options.parse_shapes(shape))
+    result, report = quantized(loaded, source, choices)
+    write_file(output_file, serialize(result, str(model)))
+    output.result({"output": str(output_file), **report.to_json()}, lambda: _print(report, output_file))
+
+
+def _print(report: QuantizationReport, path: Path) -> None:
+    content = Table("Quantized layers", ("layer", "op", "channels", "weights SNR dB", "accumulator bits"))
+    content.right = frozenset(content.columns[2:])
+    for layer in report.layers:
+        snr = "exact" if layer.snr_db is None else f"{layer.snr_db:.1f}"
+        content.add(layer.name, layer.op, layer.channels, snr, layer.accumulator_bits)
+    output.table(content)
+    output.line(f"{len(report.tensors)} tensors from {report.samples} samples ({report.options.method}): {path}")
