@@ -58,16 +58,17 @@ def _attach(tensor: ir.ExternalTensor, folder: Path | None, where: str) -> ir.Te
             why=f"{path.name} has {size} bytes; bytes {offset} to {offset + length} are needed",
             fix="copy or download the file again",
         )
+    shape = [int(dim) for dim in tensor.shape.numpy()]
+    dtype = np.dtype(tensor.dtype.numpy())
     if length == 0:
-        return ir.Tensor(np.zeros([int(dim) for dim in tensor.shape], tensor.dtype.numpy()), name=tensor.name)
+        return ir.Tensor(np.zeros(shape, dtype), name=tensor.name)
     raw = np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=(length,))
-    dtype = tensor.dtype.numpy()
     if tensor.dtype.bitwidth < 8:  # packed types: onnx-ir unpacks them
-        proto = onnx.TensorProto(name=tensor.name, data_type=int(tensor.dtype), dims=list(tensor.shape.numpy()))
+        proto = onnx.TensorProto(name=tensor.name, data_type=int(tensor.dtype), dims=shape)
         proto.raw_data = raw.tobytes()
-        return ir.from_proto(proto)
-    array = raw.view(np.dtype(dtype).newbyteorder("<")).reshape([int(dim) for dim in tensor.shape])
-    return ir.Tensor(array.view(dtype), dtype=tensor.dtype, name=tensor.name)
+        packed: ir.TensorProtocol = ir.from_proto(proto)
+        return packed
+    return ir.Tensor(raw.view(dtype).reshape(shape), dtype=tensor.dtype, name=tensor.name)
 
 
 def _resolve(location: str, folder: Path, at: str) -> Path:

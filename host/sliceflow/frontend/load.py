@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import onnx
 import onnx_ir as ir
@@ -22,7 +23,7 @@ from sliceflow.passes import normalize
 
 logger = logging.getLogger(__name__)
 
-Source = str | Path | bytes | onnx.ModelProto | ir.Model
+Source: TypeAlias = str | Path | bytes | onnx.ModelProto | ir.Model
 
 
 def load_model(source: Source, *, input_shapes: Mapping[str, Sequence[int]] | None = None) -> ir.Model:

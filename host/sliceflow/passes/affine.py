@@ -16,6 +16,7 @@ from sliceflow.passes.edit import (
     constant,
     dims,
     drop_unread,
+    graph_of,
     input_at,
     is_op,
     only_consumer,
@@ -169,12 +170,12 @@ class Layer:
         if wide is None or (wide <= 0).any():
             return False
         old = list(node.inputs[1:])
-        node.replace_input_with(1, add_initializer(node.graph, wide, f"{node.name}_scale"))
+        node.replace_input_with(1, add_initializer(graph_of(node), wide, f"{node.name}_scale"))
         if zero is not None:
             zeros = np.ascontiguousarray(np.broadcast_to(zero.reshape(-1), factors.shape))
-            node.replace_input_with(2, add_initializer(node.graph, zeros, f"{node.name}_zero_point"))
+            node.replace_input_with(2, add_initializer(graph_of(node), zeros, f"{node.name}_zero_point"))
         node.attributes["axis"] = ir.AttrInt64("axis", 0)
-        drop_unread(node.graph, *old)
+        drop_unread(graph_of(node), *old)
         return True
 
     def replace_input(self, index: int, array: NDArray[Any], suffix: str) -> None:
@@ -182,8 +183,8 @@ class Layer:
         if index >= len(self.node.inputs):
             self.node.resize_inputs(index + 1)
         old = self.node.inputs[index]
-        self.node.replace_input_with(index, add_initializer(self.node.graph, array, f"{self.node.name}_{suffix}"))
-        drop_unread(self.node.graph, old)
+        self.node.replace_input_with(index, add_initializer(graph_of(self.node), array, f"{self.node.name}_{suffix}"))
+        drop_unread(graph_of(self.node), old)
 
     def set_bias(self, bias: NDArray[np.float64]) -> None:
         """Write the bias; an absent one stays absent if it is all zero."""

@@ -13,7 +13,7 @@ from sliceflow.errors import SliceflowError, UserError
 logger = logging.getLogger(__name__)
 
 
-class Pass(ir.passes.InPlacePass):  # type: ignore[misc]
+class Pass(ir.passes.InPlacePass):
     """A named rewrite of the nodes of a model's main graph.
 
     Subgraphs of control flow are left as they are: such nodes run on the CPU, in ONNX Runtime.

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from sliceflow.passes.affine import affine_of
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import add_initializer, become, constant, is_op, rank
+from sliceflow.passes.edit import add_initializer, become, constant, graph_of, is_op, rank
 
 _WINDOW = {"kernel_shape": [1, 1], "strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0]}
 
@@ -35,7 +35,7 @@ class BatchNormToConv(Pass):
             return False
         dtype = np.dtype((node.outputs[0].dtype or affine.source.dtype or ir.DataType.FLOAT).numpy())
         scale, shift = both
-        weights = add_initializer(node.graph, scale.astype(dtype).reshape(-1, 1, 1, 1), f"{node.name}_weight")
-        bias = add_initializer(node.graph, shift.astype(dtype), f"{node.name}_bias")
+        weights = add_initializer(graph_of(node), scale.astype(dtype).reshape(-1, 1, 1, 1), f"{node.name}_weight")
+        bias = add_initializer(graph_of(node), shift.astype(dtype), f"{node.name}_bias")
         become(node, "Conv", [affine.source, weights, bias], {**_WINDOW, "group": channels})
         return True

@@ -12,6 +12,7 @@ from sliceflow.passes.edit import (
     axis_of,
     constant,
     drop_unread,
+    graph_of,
     is_op,
     new_node,
     replace,
@@ -23,8 +24,7 @@ _LAYOUT = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"
 
 
 class DequantizeLayout(Pass):
-    """A layout change behind a dequantized constant is applied to the integers, so that DequantizeLinear stays the
-    last.
+    """A layout change of a dequantized constant is applied to its integers: DequantizeLinear stays the last step.
 
     1. Transpose: also with a scale for each channel; its axis moves along.
     2. Reshape, Flatten, Squeeze, Unsqueeze, Identity: with one scale.
@@ -52,7 +52,7 @@ class DequantizeLayout(Pass):
         moved = evaluate(node, [stored, *known]) if len(known) == len(others) else None
         if moved is None:
             return False
-        graph, old = node.graph, list(node.inputs)
+        graph, old = graph_of(node), list(node.inputs)
         data = add_initializer(graph, moved, f"{node.name}_folded")
         inputs = [data, *dequantize.inputs[1:]]
         name, dtype = f"{node.name}_dequantize", dequantize.outputs[0].dtype

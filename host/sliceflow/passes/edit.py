@@ -17,6 +17,14 @@ def is_op(node: ir.Node | None, *op_types: str) -> bool:
     return node is not None and node.domain in ("", "ai.onnx") and node.op_type in op_types
 
 
+def graph_of(node: ir.Node) -> ir.Graph:
+    """The graph that holds the node."""
+    graph = node.graph
+    if not isinstance(graph, ir.Graph):
+        raise TypeError(f"node {node.name} is in no graph")
+    return graph
+
+
 def input_at(node: ir.Node, index: int) -> ir.Value | None:
     """Input number ``index``, None if it is absent."""
     return node.inputs[index] if index < len(node.inputs) else None
@@ -150,7 +158,7 @@ def new_node(
     shape: ir.Shape | None = None,
 ) -> ir.Value:
     """Insert a node with one output in front of another; its output is returned."""
-    graph = before.graph
+    graph = graph_of(before)
     node = ir.node(op_type, inputs, attributes or {}, name=unique_name(graph, name))
     node.outputs[0].name = unique_name(graph, f"{node.name}_output")
     node.outputs[0].shape = shape
@@ -164,7 +172,7 @@ def become(
     node: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, Any] | None = None
 ) -> None:
     """Change a node in place: its name and its outputs stay, the rest is new."""
-    graph, old = node.graph, list(node.inputs)
+    graph, old = graph_of(node), list(node.inputs)
     node.op_type = op_type
     node.attributes.clear()
     set_attributes(node, attributes or {})
@@ -186,7 +194,7 @@ def replace(node: ir.Node, replacement: ir.Value) -> bool:
             return False
         name = old.name
         old.replace_all_uses_with(replacement, replace_graph_outputs=True)
-        old.name = unique_name(node.graph, f"{name}_replaced")
+        old.name = unique_name(graph_of(node), f"{name}_replaced")
         replacement.name = name
         if old.shape is not None:
             replacement.shape = old.shape
@@ -198,16 +206,16 @@ def replace(node: ir.Node, replacement: ir.Value) -> bool:
             replacement.shape = old.shape
         if replacement.type is None:
             replacement.type = old.type
-    node.graph.remove(node, safe=True)
+    graph_of(node).remove(node, safe=True)
     return True
 
 
 def replace_by_constant(node: ir.Node, array: NDArray[Any], *, output: int = 0) -> None:
     """Turn one output of a node into an initializer of the same name; the caller removes the node."""
     old = node.outputs[output]
-    name = old.name
-    old.name = unique_name(node.graph, f"{name}_folded")
-    value = named_initializer(node.graph, array, name)
+    name = str(old.name)
+    old.name = unique_name(graph_of(node), f"{name}_folded")
+    value = named_initializer(graph_of(node), array, name)
     old.replace_all_uses_with(value, replace_graph_outputs=True)
 
 
@@ -219,7 +227,7 @@ def drop_unread(graph: ir.Graph, *values: ir.Value | None) -> None:
         producer = value.producer()
         if producer is None:
             if value.is_initializer():
-                graph.initializers.pop(value.name)
+                graph.initializers.pop(str(value.name))
         elif is_op(producer, "DequantizeLinear"):
             inputs = list(producer.inputs)
             graph.remove(producer, safe=True)

@@ -1,8 +1,8 @@
-"""The value of a node whose inputs are all constant: the operators that exporters leave between a weight and its
-reader.
+"""The value of a node whose inputs are all constant.
 
-Everything is NumPy, every result is measured before it is made, and constant fills stay views of one element, so that a
-model cannot make the importer allocate more than it states.
+These are the operators that exporters leave between a weight and its reader. Everything is NumPy, every result is
+measured before it is made, and constant fills stay views of one element, so that a model cannot make the importer
+allocate more than it states.
 """
 
 from __future__ import annotations
@@ -98,6 +98,10 @@ def _check_broadcast(inputs: list[Array]) -> None:
 
 def _sizes(array: Array) -> list[int]:
     return [int(item) for item in array.reshape(-1)]
+
+
+def _identity(node: ir.Node, inputs: list[Array]) -> Array:
+    return inputs[0]
 
 
 def _constant(node: ir.Node, inputs: list[Array]) -> Array:
@@ -206,7 +210,7 @@ def _div(node: ir.Node, inputs: list[Array]) -> Array:
 
 def _where(node: ir.Node, inputs: list[Array]) -> Array:
     _check_broadcast(inputs)
-    return np.where(inputs[0], inputs[1], inputs[2])
+    return np.asarray(np.where(inputs[0], inputs[1], inputs[2]))
 
 
 def _range(node: ir.Node, inputs: list[Array]) -> Array:
@@ -235,7 +239,7 @@ def _quantize(node: ir.Node, inputs: list[Array]) -> Array | None:
     limits = np.iinfo(zero.dtype)
     with np.errstate(all="ignore"):
         steps = np.rint(data / scale) + zero.astype(np.float32)
-    return np.clip(np.nan_to_num(steps), limits.min, limits.max).astype(zero.dtype)
+    return np.asarray(np.clip(np.nan_to_num(steps), limits.min, limits.max).astype(zero.dtype))
 
 
 def _product(node: ir.Node, inputs: list[Array]) -> Array:
@@ -256,12 +260,11 @@ _RULES: dict[str, _Rule] = {
     "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
-    "Identity": lambda node, inputs: inputs[0],
+    "Identity": _identity,
     "QuantizeLinear": _quantize,
     "Range": _range,
     "ReduceProd": _product,
     "Reshape": _reshape,
-    "Size": lambda node, inputs: np.array(inputs[0].size, np.int64),
     "Slice": _slice,
     "Squeeze": _squeeze,
     "Transpose": _transpose,

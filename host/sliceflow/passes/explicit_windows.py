@@ -54,9 +54,9 @@ class ExplicitWindows(Pass):
     def ensures(self, model: ir.Model) -> None:
         """What has ``pads`` has all other attributes too."""
         for node in model.graph:
-            if is_op(node, *_WINDOWED) and "pads" in node.attributes and "kernel_shape" not in node.attributes:
-                if not is_op(node, "Conv") or _weights_window(node) is not None:
-                    raise ir.passes.PostconditionError(f"{node.name} has no kernel_shape")
+            incomplete = "pads" in node.attributes and "kernel_shape" not in node.attributes
+            if is_op(node, *_WINDOWED) and incomplete and (node.op_type != "Conv" or _weights_window(node) is not None):
+                raise ir.passes.PostconditionError(f"{node.name} has no kernel_shape")
 
 
 def _weights_window(node: ir.Node) -> list[int] | None:

@@ -11,6 +11,7 @@ from sliceflow.passes.base import Pass
 from sliceflow.passes.edit import (
     attribute,
     drop_unread,
+    graph_of,
     is_op,
     only_consumer,
     rank,
@@ -40,7 +41,7 @@ class FoldAffineBackward(Pass):
         both = affine.over(layer.outputs) if layer is not None else None
         if layer is None or both is None or rank(affine.source) not in (None, layer.weights.ndim):
             return False
-        graph, constants = node.graph, [value for value in node.inputs if value is not affine.source]
+        graph, constants = graph_of(node), [value for value in node.inputs if value is not affine.source]
         if not layer.scale_outputs(*both):
             return False
         replace(node, affine.source)
@@ -80,7 +81,7 @@ class FoldAffineForward(Pass):
             return False
         if "auto_pad" in reader.attributes or attribute(reader, "transA", 0):
             return False
-        graph, constants = node.graph, [value for value in node.inputs if value is not affine.source]
+        graph, constants = graph_of(node), [value for value in node.inputs if value is not affine.source]
         if not _scale_inputs(layer, affine):
             return False
         replace(node, affine.source)

@@ -15,6 +15,7 @@ from sliceflow.passes.edit import (
     constant,
     dims,
     drop_unread,
+    graph_of,
     is_op,
     replace_by_constant,
     static_shape,
@@ -66,7 +67,7 @@ class FoldConstants(Pass):
                 where=f"node {node.name} ({node.op_type})",
                 fix="store the weights in the model instead of computing them",
             )
-        inputs, graph = list(node.inputs), node.graph
+        inputs, graph = list(node.inputs), graph_of(node)
         replace_by_constant(node, array)
         graph.remove(node, safe=True)
         drop_unread(graph, *inputs)

@@ -17,6 +17,7 @@ from sliceflow.passes.edit import (
     constant,
     dims,
     drop_unread,
+    graph_of,
     input_at,
     is_op,
     new_node,
@@ -86,7 +87,7 @@ def _from_gemm(node: ir.Node) -> bool:
     if weights is None:
         return False
     source = node.inputs[0]
-    if trans_a:
+    if trans_a and source is not None:
         source = new_node(
             node, "Transpose", [source], {"perm": [1, 0]}, name=f"{node.name}_transpose", dtype=source.dtype
         )
@@ -101,7 +102,7 @@ def _merge_bias(node: ir.Node) -> bool:
         gemm = gemm_output.producer() if gemm_output is not None else None
         if gemm is None or not is_op(gemm, "Gemm") or not attribute(gemm, "transB", 0) or input_at(gemm, 2) is not None:
             continue
-        if only_consumer(gemm_output) is not node:
+        if gemm_output is None or only_consumer(gemm_output) is not node:
             continue
         shape = dims(gemm.inputs[1])
         if shape is None or not isinstance(shape[0], int):
@@ -112,7 +113,7 @@ def _merge_bias(node: ir.Node) -> bool:
         _move_before(gemm, bias)
         gemm.resize_inputs(3)
         gemm.replace_input_with(2, bias)
-        graph = node.graph
+        graph = graph_of(node)
         replace(node, gemm_output)
         drop_unread(graph, other)
         return True
@@ -123,12 +124,12 @@ def _move_before(node: ir.Node, value: ir.Value) -> None:
     """A dequantized bias may stand behind the layer that is to read it."""
     producer = value.producer()
     if producer is not None:
-        node.graph.remove(producer)
-        node.graph.insert_before(node, producer)
+        graph_of(node).remove(producer)
+        graph_of(node).insert_before(node, producer)
 
 
 def _weights(node: ir.Node, value: ir.Value | None, *, transpose: bool, factor: float) -> ir.Value | None:
-    """The weights as ``[O, I]`` times ``factor``, None if they are not a constant matrix or cannot express the factor."""
+    """The weights as ``[O, I]`` times ``factor``, None if they are no constant matrix or cannot express the factor."""
     stored, dequantize = stored_weights(value)
     if stored is None or stored.ndim != 2 or value is None:
         return None
@@ -136,27 +137,27 @@ def _weights(node: ir.Node, value: ir.Value | None, *, transpose: bool, factor: 
     if dequantize is None:
         if factor != 1.0:
             matrix = (matrix * np.float64(factor)).astype(stored.dtype)
-        return value if matrix is stored else add_initializer(node.graph, matrix, f"{node.name}_weight")
+        return value if matrix is stored else add_initializer(graph_of(node), matrix, f"{node.name}_weight")
     if not transpose and factor == 1.0:
         return value
     if factor <= 0 or not per_channel(dequantize, 2, 1 if transpose else 0):
         return None
-    return _dequantized(node, dequantize, matrix, axis=0, factor=factor)
+    return _dequantized(node, dequantize, matrix, factor=factor)
 
 
-def _dequantized(
-    node: ir.Node, like: ir.Node, stored: NDArray[Any], *, axis: int, factor: float = 1.0
-) -> ir.Value | None:
-    """A new DequantizeLinear over ``stored`` with the scales and zero points of another."""
+def _dequantized(node: ir.Node, like: ir.Node, stored: NDArray[Any], *, factor: float = 1.0) -> ir.Value | None:
+    """A new DequantizeLinear over ``stored`` with the scales and zero points of another, along axis 0."""
     scale, zero = constant(like.inputs[1]), input_at(like, 2)
     if scale is None:
         return None
     new_scale = like.inputs[1]
     if factor != 1.0:
-        new_scale = add_initializer(node.graph, (scale * np.float64(factor)).astype(scale.dtype), f"{node.name}_scale")
-    data = add_initializer(node.graph, stored, f"{node.name}_weight")
+        new_scale = add_initializer(
+            graph_of(node), (scale * np.float64(factor)).astype(scale.dtype), f"{node.name}_scale"
+        )
+    data = add_initializer(graph_of(node), stored, f"{node.name}_weight")
     inputs = [data, new_scale] if zero is None else [data, new_scale, zero]
-    attributes = {"axis": axis} if scale.size > 1 or scale.ndim > 0 else {}
+    attributes = {"axis": 0} if scale.ndim > 0 else {}
     return new_node(
         node,
         "DequantizeLinear",
@@ -178,10 +179,10 @@ def _bias(node: ir.Node, value: ir.Value | None, outputs: int, beta: float) -> i
     if stored.shape == (outputs,) and beta == 1.0:
         return value
     if dequantize is not None and stored.size == outputs and beta > 0 and scalar(dequantize.inputs[1]) is not None:
-        return _dequantized(node, dequantize, stored.reshape(-1), axis=0, factor=beta)
+        return _dequantized(node, dequantize, stored.reshape(-1), factor=beta)
     real = real_constant(value)
     if real is None:
         return None
     dtype = stored.dtype if dequantize is None else np.dtype(np.float32)
     vector = np.broadcast_to(real.reshape(-1) * beta, (outputs,)).astype(dtype)
-    return add_initializer(node.graph, vector, f"{node.name}_bias")
+    return add_initializer(graph_of(node), vector, f"{node.name}_bias")

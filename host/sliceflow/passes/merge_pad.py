@@ -11,7 +11,9 @@ from sliceflow.passes.base import Pass
 from sliceflow.passes.edit import (
     attribute,
     axis_of,
+    dims,
     drop_unread,
+    graph_of,
     input_at,
     integers,
     is_op,
@@ -50,7 +52,8 @@ class MergePad(Pass):
         if pad is None or attribute(pad, "mode", "constant") != "constant":
             return False
         pads = _spatial_pads(pad)
-        if pads is None or not _reads_alike(node, pad, pair):
+        source = pad.inputs[0]
+        if pads is None or source is None or not _reads_alike(node, pad, pair):
             return False
         merged = [a + b for a, b in zip(attribute(node, "pads"), pads, strict=True)]
         if not _legal(node, merged):
@@ -58,9 +61,9 @@ class MergePad(Pass):
         set_attributes(node, {"pads": merged})
         if node.op_type == "AveragePool":
             set_attributes(node, {"count_include_pad": 1})
-        graph, constants, source = pad.graph, list(pad.inputs[1:]), pad.inputs[0]
+        graph, constants = graph_of(pad), list(pad.inputs[1:])
         for member in pair:  # these tensors lose their border
-            member.outputs[0].shape = ir.Shape(list(source.shape))
+            member.outputs[0].shape = ir.Shape(dims(source) or ())
         replace(pad, source)
         drop_unread(graph, *constants)
         return True

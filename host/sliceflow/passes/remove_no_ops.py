@@ -12,6 +12,7 @@ from sliceflow.passes.edit import (
     constant,
     dims,
     drop_unread,
+    graph_of,
     input_at,
     integers,
     is_op,
@@ -47,7 +48,7 @@ class RemoveNoOps(Pass):
         kept = _kept(node, source)
         if kept is None:
             return False
-        others, graph = list(node.inputs[1:]), node.graph
+        others, graph = list(node.inputs[1:]), graph_of(node)
         if not replace(node, kept):
             return False
         drop_unread(graph, *others)
@@ -59,22 +60,27 @@ def _kept(node: ir.Node, source: ir.Value) -> ir.Value | None:
     op_type = node.op_type
     if op_type in ("Add", "Sub", "Mul", "Div"):
         return _neutral(node)
-    checks = {
-        "Identity": lambda: True,
-        "Dropout": lambda: not _training(node),
-        "Cast": lambda: source.dtype is not None and int(source.dtype) == attribute(node, "to"),
-        "Concat": lambda: len(node.inputs) == 1,
-        "Pad": lambda: not any(integers(input_at(node, 1)) or [1]),
-        "Transpose": lambda: _same_order(node, source),
-        "Resize": lambda: _resized_by_one(node),
-    }
-    if op_type in ("Sum", "Max", "Min", "Mean"):
-        return source if len(node.inputs) == 1 else None
-    if op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand"):
-        return source if _same_shape(node, source) else None
-    if op_type in ("MaxPool", "AveragePool"):
-        return source if _one_cell(node) else None
-    return source if op_type in checks and checks[op_type]() else None
+    if op_type in ("Sum", "Max", "Min", "Mean", "Concat"):
+        same = len(node.inputs) == 1
+    elif op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand"):
+        same = _same_shape(node, source)
+    elif op_type in ("MaxPool", "AveragePool"):
+        same = _one_cell(node)
+    elif op_type == "Pad":
+        same = not any(integers(input_at(node, 1)) or [1])
+    elif op_type == "Cast":
+        same = source.dtype is not None and int(source.dtype) == attribute(node, "to")
+    else:
+        same = _identity(node, source)
+    return source if same else None
+
+
+def _identity(node: ir.Node, source: ir.Value) -> bool:
+    if is_op(node, "Transpose"):
+        return _same_order(node, source)
+    if is_op(node, "Resize"):
+        return _resized_by_one(node)
+    return is_op(node, "Identity") or (is_op(node, "Dropout") and not _training(node))
 
 
 def _training(node: ir.Node) -> bool:

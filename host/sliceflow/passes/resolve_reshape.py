@@ -10,6 +10,7 @@ from sliceflow.passes.edit import (
     attribute,
     axis_of,
     dims,
+    graph_of,
     input_at,
     integers,
     is_op,
@@ -50,7 +51,7 @@ class ResolveReshape(Pass):
                 wanted.append(-1)
         if wanted.count(-1) > 1:
             return False
-        node.replace_input_with(1, add_initializer(node.graph, wanted, f"{node.name}_shape"))
+        node.replace_input_with(1, add_initializer(graph_of(node), wanted, f"{node.name}_shape"))
         return True
 
 

@@ -45,8 +45,7 @@ class ToGlobalPool(Pass):
                 become(node, _GLOBAL[node.op_type], [source])
                 return True
             pooled = new_node(node, _GLOBAL[node.op_type], [source], name=f"{node.name}_pool", dtype=source.dtype)
-            batch, channels = list(source.shape)[:2]
-            pooled.shape = ir.Shape([batch, channels, 1, 1])
+            pooled.shape = ir.Shape([*(dims(source) or ())[:2], 1, 1])
             become(node, "Flatten", [pooled], {"axis": 1})
             return True
         if is_op(node, *_WINDOWED) and len(node.outputs) == 1 and _whole_map(node, source):
