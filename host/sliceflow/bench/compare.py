@@ -9,11 +9,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sliceflow.bench.measure import cores, cpu_model, measure
+from sliceflow.bench.measure import measure
 from sliceflow.devices.base import Device
 from sliceflow.errors import UserError
 from sliceflow.graph.program import CpuStep, FpgaStep, Program, TransformStep
 from sliceflow.hardware.transfer import LINKS, Link, crossing_bytes
+from sliceflow.machine import cores, cpu_model
 from sliceflow.runtime.cpu import CpuLayers, ort_session
 from sliceflow.runtime.executor import Executor
 from sliceflow.runtime.values import check_inputs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from sliceflow.devices.base import open_device
 from sliceflow.errors import UserError
 from sliceflow.graph.artifact import load_program
 from sliceflow.graph.program import Program, Value
+from sliceflow.machine import cores
 from sliceflow.runtime.cpu import CpuLayers
 from sliceflow.runtime.executor import Executor, StepTime, step_name
 from sliceflow.runtime.values import check_inputs
@@ -49,7 +49,7 @@ class Session:
 
     def __init__(self, artifact: str | Path | Program, device: str = "csim", threads: int | None = None) -> None:
         self.program = artifact if isinstance(artifact, Program) else load_program(Path(artifact))
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or cores()
         self._device = open_device(device, self.program, threads=threads)
         self._cpu = CpuLayers(self.program, threads)
         self._executor = Executor(self.program, self._device, self._cpu)
