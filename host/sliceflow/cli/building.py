@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sliceflow.cli import output
 from sliceflow.errors import UserError
 from sliceflow.graph.artifact import SOURCE_LIMIT, may_be_replaced, save_program
-from sliceflow.graph.program import Program
+from sliceflow.graph.program import Program, Value
 from sliceflow.hardware.profile import Profile
 
 if TYPE_CHECKING:
@@ -81,6 +81,33 @@ def quantized(
 
 def _one_or_all(numbers: Sequence[float] | None) -> Sequence[float] | float | None:
     return numbers[0] if numbers is not None and len(numbers) == 1 else numbers
+
+
+def as_if_quantized(model: ir.Model, shapes: dict[str, list[int]] | None) -> ir.Model:
+    """A float model as quantization would leave it, but for the ranges, which come from one random sample.
+
+    Where a node runs does not depend on them.
+    """
+    from sliceflow.frontend import bind_shapes
+    from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
+    from sliceflow.runtime.values import random_inputs
+
+    bound = bind_shapes(model, input_shapes=shapes)
+    inputs = [
+        Value(
+            name=str(value.name),
+            shape=tuple(size if isinstance(size, int) else 1 for size in (value.shape or ())),
+            dtype=value.dtype.numpy().name if value.dtype is not None else "float32",
+        )
+        for value in bound.graph.inputs
+    ]
+    data = CalibrationData(random_inputs(inputs, 1, seed=0))
+    level = logging.getLogger("sliceflow.quantization").level
+    logging.getLogger("sliceflow.quantization").setLevel(logging.ERROR)  # its notes are on ranges, which are random
+    try:
+        return quantize(bound, data, QuantizationOptions(method="minmax")).model
+    finally:
+        logging.getLogger("sliceflow.quantization").setLevel(level)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import typer
 from sliceflow.cli import output
 from sliceflow.errors import InternalError, SliceflowError, UsageError, UserError
 
-_INTERRUPTED, _BROKEN_PIPE = 130, 141
+_INTERRUPTED = 130
 _ClickUsageError = (
     typer.BadParameter.__base__
 )  # typer carries its own copy of click, or uses click: this works for both
@@ -23,16 +23,13 @@ def guarded(call: Callable[[], object]) -> int:
     try:
         result = call()
         sys.stdout.flush()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         output.note("interrupted")
         return _INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes stdout
-        return _BROKEN_PIPE
     except typer.Exit as leave:
         return leave.exit_code
-    except typer.Abort:
-        return _INTERRUPTED
+    except BrokenPipeError:
+        return _silenced()
     except Exception as error:
         return _report(error)
     return result if isinstance(result, int) else 0
@@ -40,13 +37,19 @@ def guarded(call: Callable[[], object]) -> int:
 
 def _report(error: Exception) -> int:
     failure = _translate(error)
-    if output.verbose() and not isinstance(error, SliceflowError):
-        output.note(traceback.format_exc())
     try:
+        if output.verbose() and not isinstance(error, SliceflowError):
+            output.note(traceback.format_exc())
         output.error(failure)
-    except BrokenPipeError:
-        return _BROKEN_PIPE
+    except OSError:  # nobody reads stdout, or its disk is full
+        return _silenced()
     return failure.exit_code
+
+
+def _silenced() -> int:
+    """Send the rest of stdout to nowhere, or Python complains when it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return UserError.exit_code
 
 
 def _translate(error: Exception) -> SliceflowError:
@@ -62,9 +65,7 @@ def _translate(error: Exception) -> SliceflowError:
             "there is not enough memory", why=str(error)[:200], fix="use a machine with more, or a smaller model"
         )
     if isinstance(error, OSError):
-        return UserError(
-            f"the system refuses: {error.strerror or error}", where=str(error.filename or ""), why=type(error).__name__
-        )
+        return UserError("a file cannot be read or written", where=str(error.filename or ""), why=error.strerror or "")
     return InternalError(
         "Sliceflow failed; this is our fault, not yours",
         where=_place(error),

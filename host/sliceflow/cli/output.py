@@ -61,8 +61,7 @@ def printable(text: str) -> str:
 
 def write_json(document: Any) -> None:
     """Write the one document of this run."""
-    json.dump(document, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 

@@ -60,7 +60,7 @@ _DEVICES = {
     "reference": ("sliceflow.devices.reference", "ReferenceDevice"),
 }
 _NEEDS = {
-    "rtl": "simulating the SystemVerilog kernel",
+    "rtl": "a simulation of the SystemVerilog kernel",
     "xrt": "a board driver for XRT",
     "pynq": "a board driver for PYNQ",
 }

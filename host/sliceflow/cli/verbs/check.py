@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sliceflow.cli import options, output
 from sliceflow.report.tables import Table, count, share
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-logger = logging.getLogger(__name__)
 
 
 def check(
@@ -27,7 +21,7 @@ def check(
 
     With its operator, shapes, the reason, and what to do about it. A float model is checked as if it were quantized.
     """
-    from sliceflow.cli.building import is_quantized
+    from sliceflow.cli.building import as_if_quantized, is_quantized
     from sliceflow.frontend import load_model
     from sliceflow.hardware.profile import Profile
     from sliceflow.mapping import check as find
@@ -36,7 +30,7 @@ def check(
     shapes = options.parse_shapes(shape)
     loaded = load_model(model, input_shapes=shapes)
     as_if = not accelerator.is_float and not is_quantized(loaded)
-    subject = _as_if_quantized(loaded, shapes) if as_if else loaded
+    subject = as_if_quantized(loaded, shapes) if as_if else loaded
     findings, fpga_macs = find(subject, accelerator, cpu_nodes=cpu or (), input_shapes=shapes)
     cpu_macs = sum(finding.macs for finding in findings)
     total = fpga_macs + cpu_macs
@@ -51,31 +45,6 @@ def check(
     }
     document = {"nodes": [dataclasses.asdict(finding) for finding in findings], "summary": summary}
     output.result(document, lambda: _print(findings, summary))
-
-
-def _as_if_quantized(model: ir.Model, shapes: dict[str, list[int]] | None) -> ir.Model:
-    """The model as quantization would leave it. Where nodes run does not depend on the ranges: random samples do."""
-    from sliceflow.frontend import bind_shapes
-    from sliceflow.graph.program import Value
-    from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
-    from sliceflow.runtime.values import random_inputs
-
-    bound = bind_shapes(model, input_shapes=shapes)
-    inputs = [
-        Value(
-            name=str(value.name),
-            shape=tuple(size if isinstance(size, int) else 1 for size in (value.shape or ())),
-            dtype=value.dtype.numpy().name if value.dtype is not None else "float32",
-        )
-        for value in bound.graph.inputs
-    ]
-    data = CalibrationData(random_inputs(inputs, 1, seed=0))
-    level = logging.getLogger("sliceflow.quantization").level
-    logging.getLogger("sliceflow.quantization").setLevel(logging.ERROR)  # its notes are on ranges, which are random
-    try:
-        return quantize(bound, data, QuantizationOptions(method="minmax")).model
-    finally:
-        logging.getLogger("sliceflow.quantization").setLevel(level)
 
 
 def _print(findings: list[Any], summary: dict[str, Any]) -> None:

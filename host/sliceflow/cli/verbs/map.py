@@ -1,0 +1,70 @@
+"""``sliceflow map``: what each step of the mapping makes, to read and to draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sliceflow.cli import options, output
+from sliceflow.report.tables import Table
+
+
+def map(
+    model: options.Model,
+    profile: options.ProfileName = "int8-8x8",
+    cpu: options.CpuNodes = None,
+    shape: options.Shapes = None,
+    drawing: Annotated[Path | None, typer.Option(help="Graphviz file (.dot) to write.")] = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show how a model is merged, placed, transformed, adjusted.
+
+    All of it with --json. A float model is mapped as if it were quantized.
+    """
+    from sliceflow.cli.building import as_if_quantized, is_quantized
+    from sliceflow.files import write_file
+    from sliceflow.frontend import load_model
+    from sliceflow.hardware.profile import Profile
+    from sliceflow.mapping.compiler import trace_compilation
+    from sliceflow.mapping.dump import to_dot, to_json
+
+    accelerator, shapes = Profile.load(profile), options.parse_shapes(shape)
+    subject = load_model(model, input_shapes=shapes)
+    if not accelerator.is_float and not is_quantized(subject):
+        subject = as_if_quantized(subject, shapes)
+    trace = trace_compilation(
+        subject, accelerator, name=model.stem, source_sha256="", cpu_nodes=cpu or (), input_shapes=shapes
+    )
+    document = to_json(trace)
+    if drawing is not None:
+        write_file(drawing, to_dot(trace).encode())
+    output.result(document, lambda: _print(document))
+
+
+def _print(document: dict[str, Any]) -> None:
+    merged = Table("Merge: layers of the accelerator", ("layer", "stages", "inputs", "output"))
+    for unit in document["merge"]:
+        inputs = ", ".join(f"{tensor['name']} {_size(tensor)}" for tensor in unit["inputs"])
+        merged.add(
+            unit["name"], " + ".join(unit["stages"]), inputs, f"{unit['output']['name']} {_size(unit['output'])}"
+        )
+    placed = Table("Place: nodes", ("node", "op", "where", "layer or reason"))
+    for row in document["place"]:
+        placed.add(row["node"], row["op"], row["placement"], row["layer"] or row["reason"] or "")
+    steps = Table("Transform: steps in order", ("do", "what"))
+    for action in document["transform"]:
+        steps.add(action["do"], action.get("layer") or action.get("value") or ", ".join(action.get("nodes", [])))
+    adjusted = Table("Adjust: tensors in the accelerator's memory", ("tensor", "size", "slices", "first word"))
+    adjusted.right = frozenset({"slices", "first word"})
+    for tensor in document["adjust"]["tensors"]:
+        size = f"{tensor['channels']}x{tensor['height']}x{tensor['width']}"
+        adjusted.add(tensor["name"], size, tensor["slices"], tensor["base"])
+    for content in (merged, placed, steps, adjusted):
+        output.table(content)
+
+
+def _size(tensor: dict[str, Any]) -> str:
+    return "x".join(str(side) for side in tensor["size"])
