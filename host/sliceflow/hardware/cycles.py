@@ -12,7 +12,7 @@ import dataclasses
 import math
 
 from sliceflow.graph import geometry
-from sliceflow.graph.descriptor import BYTES, AddMode, Descriptor, TableMode
+from sliceflow.graph.descriptor import BYTES, AddMode, Descriptor, PoolMode, TableMode
 from sliceflow.hardware.profile import Profile
 
 LAYER_OVERHEAD = 24
@@ -62,8 +62,17 @@ def ideal_cycles(layer: Descriptor, profile: Profile) -> int:
         profile: the accelerator.
     """
     passes = geometry.passes(layer) // layer.weight_planes
+    pixels = _needed_rows(layer) * layer.conv_width
+    return layer.groups * geometry.output_groups(layer, profile) * passes * pixels
+
+
+def _needed_rows(layer: Descriptor) -> int:
+    """Rows of the map that the pool, if there is one, looks at."""
     first, last = geometry.array_rows(layer, 0, layer.strips)
-    return layer.groups * geometry.output_groups(layer, profile) * passes * (last - first) * layer.conv_width
+    if layer.pool_mode not in (PoolMode.MAX, PoolMode.AVERAGE):
+        return last - first
+    gap = max(0, layer.pool_stride_y - layer.pool_window_y)
+    return last - first - gap * (layer.pool_height - 1)
 
 
 def predict(layer: Descriptor, profile: Profile) -> CycleEstimate:
