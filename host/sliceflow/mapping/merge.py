@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import numpy as np
 import onnx_ir as ir
@@ -34,16 +34,14 @@ class Merger:
         values: which values are tensors.
         profile: the accelerator.
         order: position of every node in execution order.
-        forbidden: nodes that must stay on the CPU.
+        taken: nodes that must stay on the CPU or belong to a layer already; the caller adds to it.
     """
 
-    def __init__(
-        self, values: Values, profile: Profile, order: dict[ir.Node, int], forbidden: frozenset[ir.Node]
-    ) -> None:
+    def __init__(self, values: Values, profile: Profile, order: dict[ir.Node, int], taken: Set[ir.Node]) -> None:
         self._values = values
         self._profile = profile
         self._order = order
-        self._forbidden = forbidden
+        self._taken = taken
 
     def build(self, root: ir.Node) -> Outcome:
         """The longest layer that starts at ``root``, or why there is none."""
@@ -97,7 +95,7 @@ class Merger:
         for value in root.inputs:
             source = self._values.tensor(value)
             region = tables.find_region(source.value, self._order) if source is not None else None
-            if region is not None and root in region.nodes and not self._forbidden.intersection(region.nodes):
+            if region is not None and root in region.nodes and self._taken.isdisjoint(region.nodes):
                 return region
         return None
 
@@ -177,7 +175,7 @@ class Merger:
     def _accumulator_add(self, plan: LayerPlan, value: ir.Value) -> LayerPlan | None:
         """Conv -> Add without a quantization between: the add takes the accumulator."""
         node = only_consumer(value)
-        if self._values.is_float or node is None or not is_op(node, "Add") or node in self._forbidden:
+        if self._values.is_float or node is None or not is_op(node, "Add") or node in self._taken:
             return None
         other = self._values.tensor(node.inputs[1] if node.inputs[0] is value else node.inputs[0])
         result = self._values.result(node.outputs[0])
@@ -193,11 +191,11 @@ class Merger:
             return None
         if not self._values.is_float and plan.table_mode is TableMode.OFF and plan.stage <= Stage.ADD:
             region = tables.find_region(plan.output.value, self._order)
-            if region is not None and region.closed and not self._forbidden.intersection(region.nodes):
+            if region is not None and region.closed and self._taken.isdisjoint(region.nodes):
                 longer = self._checked(self._with_table(plan, region))
                 if isinstance(longer, LayerPlan):
                     return longer
-        if len(readers) != 1 or readers[0] in self._forbidden or readers[0].op_type not in EXTENSIONS:
+        if len(readers) != 1 or readers[0] in self._taken or readers[0].op_type not in EXTENSIONS:
             return None
         node = readers[0]
         if node.domain not in ("", "ai.onnx"):

@@ -73,10 +73,10 @@ def partition(
     order = {node: number for number, node in enumerate(model.graph)}
     values = Values(is_float=profile.is_float)
     found = Partition([], [], dict(forbidden), order, values)
-    merger = Merger(values, profile, order, frozenset(forbidden))
-    taken: set[ir.Node] = set()
+    taken = set(forbidden)
+    merger = Merger(values, profile, order, taken)
     for node in order:
-        if node in taken or node in forbidden:
+        if node in taken:
             continue
         outcome = _unit_at(node, merger)
         if outcome is None:
