@@ -71,7 +71,7 @@ void cvt(LayerDescriptor d, Strip strip, const Banks<C>& banks, hls::stream<Fram
   const Coordinate right = coordinate(d.stride_x);
   const int right_modulo = d.stride_x % TAPS;
   const int width = d.conv_width;
-  const int row_count = static_cast<int>(d.out_count) * passes(d) * strip.map_rows;
+  const int64_t row_count = static_cast<int64_t>(d.out_count) * passes(d) * strip.map_rows;
   Word<C> words[TAP_WORDS];
 #pragma HLS array_partition variable = words complete
   accumulator_t<C> padding;
@@ -81,7 +81,7 @@ void cvt(LayerDescriptor d, Strip strip, const Banks<C>& banks, hls::stream<Fram
     words[PADDING_WORD].lane[lane] = static_cast<activation_t<C>>(padding);
     words[ZERO_WORD].lane[lane] = 0;
   }
-  for (int n = 0; n < row_count; ++n) {
+  for (int64_t n = 0; n < row_count; ++n) {
 #pragma HLS loop_tripcount min = 1 max = 262144
     const FrameRow row = frame_rows.read();
     FrameColumns columns = {row.columns, row.modulo};

@@ -1,0 +1,72 @@
+"""The C simulation as a device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sliceflow.devices.base import LaunchReport
+from sliceflow.devices.csim.library import CsimLibrary
+from sliceflow.devices.memory import HostMemory
+from sliceflow.errors import InternalError
+from sliceflow.graph.program import Program
+from sliceflow.machine import cores
+
+
+class CsimDevice:
+    """Executes descriptors with the compiled HLS kernel. See ``Device`` for the methods.
+
+    Args:
+        threads: threads that share each layer; all cores if omitted.
+        cache: folder for the compiled library; ``~/.cache/sliceflow`` if omitted.
+    """
+
+    name = "csim"
+
+    def __init__(self, threads: int | None = None, *, cache: Path | None = None) -> None:
+        self._threads = threads or cores()
+        self._cache = cache
+        self._library: CsimLibrary | None = None
+        self._program: Program | None = None
+        self._memory: HostMemory | None = None
+
+    def load(self, program: Program) -> None:
+        """Take a program, make an activation memory for it, and compile the kernel if the cache lacks it."""
+        self._library = CsimLibrary(program.profile, cache=self._cache)
+        self._program, self._memory = program, HostMemory(program)
+
+    def write(self, word_address: int, data: bytes) -> None:
+        """Copy whole words into the activation memory."""
+        self._loaded()[2].write(word_address, data)
+
+    def read(self, word_address: int, byte_count: int) -> bytes:
+        """Copy bytes out of the activation memory."""
+        return self._loaded()[2].read(word_address, byte_count)
+
+    def launch(self, first: int, count: int) -> LaunchReport:
+        """Execute descriptors in order."""
+        library, program, memory = self._loaded()
+        begin = time.perf_counter()
+        library.run(program.program, program.weights, memory.data, first, count, self._threads)
+        return LaunchReport(time.perf_counter() - begin)
+
+    def replicate(self, count: int) -> Sequence[CsimDevice]:
+        """Up to ``count`` further devices; they share the library and divide this device's threads among them."""
+        library, program, _ = self._loaded()
+        count = min(count, self._threads)
+        made = []
+        for _ in range(count if count > 1 else 0):
+            replica = CsimDevice(self._threads // count, cache=self._cache)
+            replica._library, replica._program, replica._memory = library, program, HostMemory(program)
+            made.append(replica)
+        return made
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._library = self._program = self._memory = None
+
+    def _loaded(self) -> tuple[CsimLibrary, Program, HostMemory]:
+        if self._library is None or self._program is None or self._memory is None:
+            raise InternalError("the device has no program", where=self.name)
+        return self._library, self._program, self._memory

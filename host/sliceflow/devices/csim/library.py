@@ -1,0 +1,99 @@
+"""The compiled simulator as a Python object."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sliceflow.devices.csim.build import DEFAULT_OPTIONS, BuildOptions, build_library, default_cache
+from sliceflow.errors import InternalError, UserError
+from sliceflow.graph.descriptor import BYTES
+from sliceflow.hardware.profile import Profile
+
+Bytes = NDArray[np.uint8]
+_MESSAGE_BYTES = 4096
+_SIMULATION_FAILED = 255
+_REFUSALS = {
+    1: "it is not a descriptor of this version",
+    2: "it names an operation, mode or count that does not exist",
+    3: "a strip of it exceeds the on-chip buffers",
+}
+
+
+class CsimLibrary:
+    """The kernel of one profile. Calls may run at once on several threads, each on its own activation memory.
+
+    Args:
+        profile: the accelerator to simulate.
+        cache: folder for the compiled library; ``~/.cache/sliceflow`` if not given.
+        options: how to compile.
+
+    Raises:
+        UserError: it cannot be compiled or loaded.
+    """
+
+    def __init__(self, profile: Profile, *, cache: Path | None = None, options: BuildOptions = DEFAULT_OPTIONS) -> None:
+        self.profile = profile
+        self.path = build_library(profile, cache=cache or default_cache(), options=options)
+        try:
+            self._run = ctypes.CDLL(str(self.path)).sliceflow_csim_run
+        except (OSError, AttributeError) as error:
+            raise UserError(
+                "the compiled simulator cannot be loaded",
+                where=str(self.path),
+                why=str(error),
+                fix="delete that file, so that it is compiled again",
+            ) from error
+        self._run.restype = ctypes.c_uint32
+        self._run.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_uint32] * 3 + [ctypes.c_char_p, ctypes.c_size_t]
+
+    def run(self, program: Bytes, weights: Bytes, activations: Bytes, first: int, count: int, threads: int = 1) -> None:
+        """Execute descriptors ``first .. first + count``, in place.
+
+        The program must have passed ``sliceflow.graph.validate`` for memories of these sizes; the kernel trusts it.
+
+        Args:
+            program: program memory, uint8.
+            weights: weight memory, uint8.
+            activations: activation memory, uint8; outputs are written into it.
+            first: number of the first descriptor.
+            count: descriptors to execute.
+            threads: threads that share each layer.
+
+        Raises:
+            UserError: an array has the wrong type, the descriptors are not there, or the kernel refuses one.
+            InternalError: the kernel's processes block each other.
+        """
+        for name, memory in (("program", program), ("weights", weights), ("activations", activations)):
+            if memory.dtype != np.uint8 or not memory.flags.c_contiguous or memory.ndim != 1:
+                raise UserError(
+                    f"the {name} memory must be a contiguous row of uint8, not {memory.dtype} {memory.shape}"
+                )
+        if not activations.flags.writeable:
+            raise UserError("the activation memory must be writable")
+        if first < 0 or count < 0 or (first + count) * BYTES > program.size:
+            raise UserError(
+                f"the program memory has no descriptors {first} to {first + count - 1}",
+                why=f"it holds {program.size} bytes, and a descriptor has {BYTES}",
+            )
+        if not 1 <= threads <= 256:
+            raise UserError(f"threads must lie in 1..256, not {threads}")
+        message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+        pointers = (program.ctypes.data, weights.ctypes.data, activations.ctypes.data)
+        status = self._run(*pointers, first, count, threads, message, _MESSAGE_BYTES)
+        if status:
+            _refuse(status, message.value.decode("utf-8", "replace"))
+
+
+def _refuse(status: int, message: str) -> None:
+    index, code = status >> 8, status & 0xFF
+    if code == _SIMULATION_FAILED:
+        raise InternalError("the kernel's simulation failed", where=f"descriptor {index}", why=message)
+    raise UserError(
+        f"the accelerator refuses descriptor {index}",
+        why=_REFUSALS.get(code, f"unknown status {code}"),
+        fix="compile the model again for this profile",
+    )
