@@ -21,18 +21,19 @@ _ClickUsageError = (
 def guarded(call: Callable[[], object]) -> int:
     """Run the command and turn whatever it raises into output and an exit code."""
     try:
-        result = call()
+        code = call()
         sys.stdout.flush()
-    except (KeyboardInterrupt, typer.Abort):
-        output.note("interrupted")
-        return _INTERRUPTED
     except typer.Exit as leave:
-        return leave.exit_code
+        code = leave.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
     except BrokenPipeError:
         return _silenced()
     except Exception as error:
         return _report(error)
-    return result if isinstance(result, int) else 0
+    if code == _INTERRUPTED:  # some versions of typer turn Ctrl-C into this code themselves
+        output.note("interrupted")
+    return code if isinstance(code, int) else 0
 
 
 def _report(error: Exception) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sliceflow.devices.base import Device
 from sliceflow.errors import UserError
 from sliceflow.graph.program import Program, TransformStep
-from sliceflow.runtime.cpu import CpuLayers, ort_session
+from sliceflow.runtime.cpu import CpuLayers, ort_session, told_by
 from sliceflow.runtime.executor import Executor
 
 Array = NDArray[Any]
@@ -49,7 +49,7 @@ def compare_with_onnx(
             expected = session.run(names, feed)
         except Exception as error:  # ONNX Runtime has no base class for its errors
             raise UserError(
-                "ONNX Runtime cannot run the model on these inputs", where=where, why=str(error).split("\n")[0]
+                "ONNX Runtime cannot run the model on these inputs", where=where, why=told_by(error)
             ) from error
         for name, wanted in zip(names, expected, strict=True):
             if wanted.shape != got[name].shape:

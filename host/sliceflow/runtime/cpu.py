@@ -36,7 +36,7 @@ def ort_session(model: bytes | str, threads: int | None, *, where: str) -> Any:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has one class for each status and no base below Exception
-        raise UserError("ONNX Runtime refuses the model", where=where, why=_first_line(error)) from error
+        raise UserError("ONNX Runtime refuses the model", where=where, why=told_by(error)) from error
 
 
 class CpuLayers:
@@ -68,9 +68,10 @@ class CpuLayers:
         try:
             results = self._sessions[step.model].run(list(step.outputs), feed)
         except Exception as error:  # see ort_session
-            raise UserError("ONNX Runtime cannot run the layer", where=where, why=_first_line(error)) from error
+            raise UserError("ONNX Runtime cannot run the layer", where=where, why=told_by(error)) from error
         return {name: np.asarray(result) for name, result in zip(step.outputs, results, strict=True)}
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+def told_by(error: Exception) -> str:
+    """What ONNX Runtime says, on one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

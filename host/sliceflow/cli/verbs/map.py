@@ -48,9 +48,8 @@ def _print(document: dict[str, Any]) -> None:
     merged = Table("Merge: layers of the accelerator", ("layer", "stages", "inputs", "output"))
     for unit in document["merge"]:
         inputs = ", ".join(f"{tensor['name']} {_size(tensor)}" for tensor in unit["inputs"])
-        merged.add(
-            unit["name"], " + ".join(unit["stages"]), inputs, f"{unit['output']['name']} {_size(unit['output'])}"
-        )
+        target = f"{unit['output']['name']} {_size(unit['output'])}"
+        merged.add(unit["name"], " + ".join(unit["stages"]), inputs, target)
     placed = Table("Place: nodes", ("node", "op", "where", "layer or reason"))
     for row in document["place"]:
         placed.add(row["node"], row["op"], row["placement"], row["layer"] or row["reason"] or "")
