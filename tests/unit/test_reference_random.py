@@ -7,7 +7,7 @@ import pytest
 from tests.support.random_program import Case, random_layer, random_program, sub_ranges
 from tests.support.scalar_machine import ScalarMachine
 
-from sliceflow.graph.descriptor import Op
+from sliceflow.graph.descriptor import AddMode, Descriptor, Op, PoolMode
 from sliceflow.hardware.profile import Profile
 from sliceflow.reference.machine import execute
 
@@ -126,3 +126,31 @@ def test_float_layers_equal_a_sum_in_extended_precision():
                 expected = expected + word.astype(np.longdouble) @ weights[3 * ky + kx].astype(np.longdouble)
         result = memory.view("<f4").reshape(-1, 4)[layer.out_base]
         assert np.abs(result - expected).max() <= 1e-5 * np.abs(expected).max() + 1e-6, case.describe()
+
+
+def test_float_stages_follow_the_contract():
+    """Bias, leaky slope, clamp, add, clamp and average of a PASS layer, written out in NumPy."""
+    profile = Profile.load("fp32-4x4")
+    rng = np.random.default_rng(4)
+    x, b = rng.normal(size=(2, 6, 8, 4)).astype(np.float32)
+    bias, scale = rng.normal(size=4).astype(np.float32), np.float32(1 / 5)
+    layer = Descriptor(
+        op=Op.PASS, in_height=6, in_width=8, conv_height=6, conv_width=8, lanes_base=8, leaky_slope=0.25, out_low=-0.3,
+        out_high=2.0, add_mode=AddMode.REQUANTIZED, add_base=48, add_low=-2.0, add_high=1.5, pool_mode=PoolMode.AVERAGE,
+        pool_window_y=2, pool_window_x=2, pool_stride_y=2, pool_stride_x=2, pool_height=3, pool_width=4,
+        pool_scales_base=9, pool_low=-0.5, pool_high=0.5, out_base=96, strip_rows=3,
+    )  # fmt: skip
+    program = np.zeros(10 * 64, np.uint8)
+    program[8 * 64 : 9 * 64].view("<f4").reshape(4, 4)[:, 0] = bias
+    program[9 * 64 : 9 * 64 + 40].view("<f4")[8] = scale
+    memory = np.concatenate([x.ravel(), b.ravel(), np.zeros(3 * 4 * 4, np.float32)]).view(np.uint8)
+    statistics = execute(layer, profile, program, np.zeros(0, np.uint8), memory)
+    v = x + bias
+    q = np.clip(np.where(v < 0, v * 0.25, v), -0.3, 2.0)
+    total = np.clip(q + b, -2.0, 1.5)
+    sums = total.reshape(3, 2, 4, 2, 4).sum(axis=(1, 3))
+    expected = np.clip(sums * scale, -0.5, 0.5)
+    result = memory.view("<f4").reshape(-1, 4)[96:].reshape(3, 4, 4)
+    assert np.abs(result - expected).max() <= 1e-6
+    assert statistics.saturation["add"].above == (q + b > 1.5).sum() > 0
+    assert len(np.unique(result)) > 20
