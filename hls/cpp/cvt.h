@@ -93,7 +93,7 @@ void cvt(LayerDescriptor d, Strip strip, const Banks<C>& banks, hls::stream<Fram
       const unsigned inside = row.used & (pointwise ? (pixel_inside ? ALL_TAPS : 0u) : cross(row.inside, columns_inside));
       read_banks<C>(pointwise, row, columns, columns_inside, banks, words);
       frames.write(rotate<C>(pointwise, row, columns, inside, words));
-      columns.axis = move(columns.axis, right);
+      columns.axis = move_axis(columns.axis, right);
       columns.modulo = columns.modulo + right_modulo >= TAPS ? columns.modulo + right_modulo - TAPS
                                                              : columns.modulo + right_modulo;
     }

@@ -41,7 +41,7 @@ inline Axis axis(int first, int taps, int dilation) {
   return result;
 }
 
-inline Axis move(const Axis& from, const Coordinate& by) {
+inline Axis move_axis(const Axis& from, const Coordinate& by) {
   Axis result;
   for (int k = 0; k < 3; ++k) {
 #pragma HLS unroll
@@ -112,7 +112,7 @@ inline void pad_pass(const LayerDescriptor& d, const Strip& strip, int step, int
 #pragma HLS pipeline II = 1
     place_row(d, strip, step, rows, row);
     frame_rows.write(row);
-    rows = move(rows, down);
+    rows = move_axis(rows, down);
   }
 }
 
