@@ -11,7 +11,8 @@ The normalized form, which the rest of Sliceflow reads:
 - Nothing that changes nothing: no Identity, Dropout, empty Pad, reshapes to the same shape ... except between a model
   input and a model output. No Sum, only Add.
 - Conv, MaxPool and AveragePool state ``kernel_shape``, ``strides``, ``dilations``, ``pads``, ``group`` (``ceil_mode``,
-  ``count_include_pad``). ``auto_pad`` is left only on a dynamic map with a stride; binding the shapes resolves it.
+  ``count_include_pad``), except that an AveragePool has ``dilations`` only if one is not 1. ``auto_pad`` is left only
+  on a dynamic map with a stride; binding the shapes resolves it.
 - A fully connected layer is ``Gemm(x, W[O, I], bias[O] or none)``, transB = 1, alpha = beta = 1, transA = 0; W and
   bias are initializers or DequantizeLinear of initializers.
 - ``[N, ...]`` to ``[N, rest]`` is Flatten(axis=1). A mean or maximum over height and width is a global pool.

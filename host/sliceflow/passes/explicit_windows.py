@@ -17,7 +17,8 @@ class ExplicitWindows(Pass):
 
     1. Conv takes ``kernel_shape`` from its weights, if absent.
     2. ``strides``, ``dilations`` (1), ``pads`` (0), ``group`` (1), ``ceil_mode``, ``count_include_pad`` (0) are
-       written.
+       written. An AveragePool whose dilations are 1 has none: ONNX Runtime's own fusion of a quantized one does not
+       know that attribute.
     3. ``auto_pad`` VALID is no padding.
     4. ``auto_pad`` SAME_UPPER and SAME_LOWER become ``pads``: total padding ``(ceil(in / stride) - 1) * stride +
        (kernel - 1) * dilation + 1 - in``, at least 0; the odd cell goes to the end (UPPER) or the start (LOWER). With
@@ -37,15 +38,20 @@ class ExplicitWindows(Pass):
             return False
         values: dict[str, Any] = {"kernel_shape": kernel}
         values["strides"] = attribute(node, "strides") or [1] * len(kernel)
-        values["dilations"] = attribute(node, "dilations") or [1] * len(kernel)
+        dilations = attribute(node, "dilations") or [1] * len(kernel)
+        changed = False
+        if node.op_type == "AveragePool" and set(dilations) == {1}:
+            changed = node.attributes.pop("dilations", None) is not None
+        else:
+            values["dilations"] = dilations
         if node.op_type == "Conv":
             values["group"] = attribute(node, "group", 1)
         else:
             values["ceil_mode"] = attribute(node, "ceil_mode", 0)
         if node.op_type == "AveragePool":
             values["count_include_pad"] = attribute(node, "count_include_pad", 0)
-        changed = set_attributes(node, values)
-        pads = _pads(node, kernel, values["strides"], values["dilations"])
+        changed |= set_attributes(node, values)
+        pads = _pads(node, kernel, values["strides"], dilations)
         if pads is None:
             return changed
         changed |= set_attributes(node, {"pads": pads})
