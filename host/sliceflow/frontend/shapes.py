@@ -9,14 +9,27 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from sliceflow.errors import UserError
+from sliceflow.passes.fold_constants import FoldConstants
+from sliceflow.passes.resolve_reshape import ResolveReshape
 
 logger = logging.getLogger(__name__)
 _LARGEST = 1 << 31
+_MAX_ROUNDS = 200
 
 
 def infer_shapes(model: ir.Model) -> None:
-    """Add the shapes and types that follow from the inputs; what cannot be inferred stays unknown."""
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    """Add the shapes and types that follow from the inputs; what cannot be inferred stays unknown.
+
+    onnx's data propagation stays off: it computes the elements of shape vectors of any stated length, and so allocates
+    what a hostile model asks for. Our own folding, which is bounded, takes its place: each round of it uncovers the
+    targets of the next Reshape.
+    """
+    for _ in range(_MAX_ROUNDS):
+        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+        resolved = [step(model).modified for step in (FoldConstants(), ResolveReshape())]
+        if not any(resolved):
+            return
+    logger.warning("shape inference stopped after %d rounds", _MAX_ROUNDS)
 
 
 def forget_shapes(model: ir.Model) -> None:

@@ -14,11 +14,14 @@ from sliceflow.passes.edit import (
     input_at,
     integers,
     is_op,
+    rank,
 )
 
 _Item = int | tuple[int, str]
 """An element of a shape vector: a number, or (position, symbol) of a dimension that is not known."""
-_DEPTH = 32
+_BUDGET = 500
+"""Nodes looked at for one target: sharing could make their number exponential."""
+_MAX_RANK = 32
 
 
 class ResolveReshape(Pass):
@@ -38,7 +41,7 @@ class ResolveReshape(Pass):
         target = input_at(node, 1)
         if not is_op(node, "Reshape") or integers(target) is not None or attribute(node, "allowzero", 0):
             return False
-        items, before = shape_items(target, _DEPTH), dims(node.inputs[0])
+        items, before = _Reader().items(target), dims(node.inputs[0])
         if items is None or before is None:
             return False
         wanted: list[int] = []
@@ -55,28 +58,46 @@ class ResolveReshape(Pass):
         return True
 
 
-def shape_items(value: ir.Value | None, depth: int) -> list[_Item] | None:
-    """The elements of an integer vector or scalar, as far as they follow from named dimensions."""
-    known = integers(value)
-    if known is not None:
-        return list(known)
-    node = value.producer() if value is not None else None
-    if node is None or depth == 0 or node.domain != "":
-        return None
-    if is_op(node, "Shape"):
-        found = dims(node.inputs[0])
-        if found is None or None in found:
+class _Reader:
+    """Reads shape vectors, and gives up when it has looked at too many nodes."""
+
+    def __init__(self) -> None:
+        self._left = _BUDGET
+
+    def items(self, value: ir.Value | None) -> list[_Item] | None:
+        """The elements of an integer vector or scalar, as far as they follow from named dimensions."""
+        known = integers(value) if value is not None and (rank(value) or 0) <= 1 else None
+        if known is not None:
+            return list(known)
+        node = value.producer() if value is not None else None
+        self._left -= 1
+        if node is None or self._left < 0 or node.domain != "":
             return None
-        items: list[_Item] = [size if isinstance(size, int) else (i, str(size)) for i, size in enumerate(found)]
-        return items[attribute(node, "start", 0) : attribute(node, "end", len(items))]
-    if is_op(node, "Concat"):
-        parts = [shape_items(part, depth - 1) for part in node.inputs]
-        known_parts = [part for part in parts if part is not None]
-        return [item for part in known_parts for item in part] if len(known_parts) == len(parts) else None
-    if is_op(node, "Unsqueeze", "Squeeze", "Identity", "Cast", "Reshape"):
-        return shape_items(node.inputs[0], depth - 1)
-    source = shape_items(node.inputs[0], depth - 1) if is_op(node, "Gather", "Slice") else None
-    return None if source is None else _select(node, source)
+        if is_op(node, "Shape"):
+            return _dimensions(node)
+        if is_op(node, "Concat"):
+            return self._concat(node)
+        if is_op(node, "Unsqueeze", "Squeeze", "Identity", "Cast", "Reshape"):
+            return self.items(node.inputs[0])
+        source = self.items(node.inputs[0]) if is_op(node, "Gather", "Slice") else None
+        return None if source is None else _select(node, source)
+
+    def _concat(self, node: ir.Node) -> list[_Item] | None:
+        joined: list[_Item] = []
+        for value in node.inputs:
+            part = self.items(value)
+            if part is None or len(joined) + len(part) > _MAX_RANK:
+                return None
+            joined += part
+        return joined
+
+
+def _dimensions(node: ir.Node) -> list[_Item] | None:
+    found = dims(node.inputs[0])
+    if found is None or None in found:
+        return None
+    items: list[_Item] = [size if isinstance(size, int) else (i, str(size)) for i, size in enumerate(found)]
+    return items[attribute(node, "start", 0) : attribute(node, "end", len(items))]
 
 
 def _select(node: ir.Node, source: list[_Item]) -> list[_Item] | None:
