@@ -1,8 +1,8 @@
-"""Hold the kernel's C++ to what HLS tools synthesize: `python scripts/lint_hls.py [FILE ...]`, default the whole kernel.
+"""Hold the kernel's C++ to what HLS tools synthesize: ``python scripts/lint_hls.py [FILE ...]``, default all of it.
 
 Rules:
-1. No heap, exceptions, virtual functions, run-time types, goto, double, static variables, and nothing of the standard library but
-   type traits. Only the headers in ``_HEADERS`` and the kernel's own are included.
+1. No heap, exceptions, virtual functions, run-time types, goto, double or static variables, and nothing of the standard
+   library but type traits. Only the headers in ``_HEADERS`` and the kernel's own are included.
 2. No recursion (constexpr functions, which the compiler evaluates, may).
 3. Every loop has a constant bound, or states its trip count with ``#pragma HLS loop_tripcount``.
 4. Every stream of a dataflow region has exactly one process that writes it and another that reads it.

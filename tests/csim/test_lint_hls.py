@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 _SPEC = importlib.util.spec_from_file_location("lint_hls", ROOT / "scripts" / "lint_hls.py")
-assert _SPEC is not None and _SPEC.loader is not None
+assert _SPEC is not None
+assert _SPEC.loader is not None
 lint_hls = importlib.util.module_from_spec(_SPEC)
 sys.modules["lint_hls"] = lint_hls
 _SPEC.loader.exec_module(lint_hls)

@@ -1,8 +1,9 @@
 """Recipes that build the kernel with AMD's Vitis tools, rendered from a profile.
 
-They are written from the tools' documented interface and have not been run with the tools themselves: no test here has them.
-Two styles, for two generations of the tool: a Tcl script for ``vitis_hls -f``, and a configuration for ``v++ -c --mode hls``
-and ``vitis-run --mode hls`` (2023.1 and newer).
+They are written from the tools' documented interface and have not been run with the tools themselves. Two styles, for two
+generations of the tool: a Tcl script for ``vitis_hls -f``, and a configuration for ``v++ -c --mode hls`` and
+``vitis-run --mode hls`` (2023.1 and newer). A test compiles and runs the written sources as the tools' C simulation does,
+with the open ap_int headers.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from sliceflow.hardware.profile import Profile
 
 TOP = "sliceflow_kernel"
 _UNTESTED = "Not yet run with the vendor's tools."
-_DEFINES = "-std=c++14 -DSLICEFLOW_AP_TYPES"
-"""Flags of the synthesized sources. The vendor's C simulation takes the vendor's streams as well."""
+_FLAGS = "-std=c++14 -DSLICEFLOW_VENDOR -DSLICEFLOW_AP_TYPES -Isrc"
+"""Compiler flags: the vendor's streams and integers."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,9 +88,9 @@ def hls_config(profile: Profile, target: Target) -> str:
             "[hls]",
             f"syn.top={TOP}",
             "syn.file=src/kernel.cpp",
-            f"syn.cflags={_DEFINES} -Isrc",
+            f"syn.cflags={_FLAGS}",
             "tb.file=src/testbench.cpp",
-            f"tb.cflags={_DEFINES} -DSLICEFLOW_VENDOR -Isrc",
+            f"tb.cflags={_FLAGS}",
             "csim.code_analyzer=0",
             f"clock={profile.mhz:g}MHz",
             "flow_target=vitis",
@@ -109,8 +110,8 @@ def hls_script(profile: Profile, target: Target) -> str:
             f"# Rendered from profile {profile.name}; do not edit. {_UNTESTED}",
             f"open_project -reset {TOP}",
             f"set_top {TOP}",
-            f'add_files src/kernel.cpp -cflags "{_DEFINES} -Isrc"',
-            f'add_files -tb src/testbench.cpp -cflags "{_DEFINES} -DSLICEFLOW_VENDOR -Isrc"',
+            f'add_files src/kernel.cpp -cflags "{_FLAGS}"',
+            f'add_files -tb src/testbench.cpp -cflags "{_FLAGS}"',
             "open_solution -reset solution -flow_target vitis",
             f"set_part {{{target.part}}}",
             f"create_clock -period {1000 / profile.mhz:.3f} -name default",

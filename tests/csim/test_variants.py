@@ -1,0 +1,48 @@
+"""The same kernel, compiled in other ways, must give the same integers: ap_int types, no optimization, real stream depths ..."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sliceflow.devices.csim import BuildOptions, CsimLibrary
+from sliceflow.graph.descriptor import Op
+from tests.csim.support import CACHE, ap_headers, assert_equal, expected, library, profile_of, simulate
+from tests.support.random_program import random_layer, random_program
+
+VARIANTS = {
+    "not optimized": BuildOptions(optimize=("-O0",), native=False),
+    "plain loops": BuildOptions(optimize=("-O1",), native=False, fast=False),
+    "depths of the hardware": BuildOptions(optimize=("-O1",), simulation_depth=0, check_streams=True),
+    "portable fibers": BuildOptions(optimize=("-O1",), ucontext=True),
+}
+
+
+@pytest.mark.parametrize("profile", ["int8-8x8", "int8-4x8", "fp32-4x4"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_equals_the_reference(variant: str, profile: str) -> None:
+    simulator = library(profile, VARIANTS[variant])
+    for seed in range(100, 112):
+        assert_equal(simulator, random_program(seed, profile_of(profile)))
+
+
+@pytest.mark.parametrize("profile", ["int8-4x4", "int8-4x8"])
+def test_ap_int_gives_the_same_integers(profile: str) -> None:
+    """Exact widths behind the aliases: a product, a sum or a shift that is too narrow shows here."""
+    options = BuildOptions(optimize=("-O2",), native=False, ap_types=ap_headers())
+    simulator = CsimLibrary(profile_of(profile), cache=CACHE, options=options)
+    for seed in range(200, 208):
+        assert_equal(simulator, random_program(seed, profile_of(profile)))
+    for op in Op:
+        assert_equal(simulator, random_layer(300 + op, profile_of(profile), op=op))
+
+
+@pytest.mark.parametrize("profile", ["int8-4x4", "int8-8x8", "int8-16x16", "int8-3x6", "int8-1x1"])
+def test_extreme_products_survive_every_multiplier(profile: str) -> None:
+    """All weights and activations at -128: the largest sums, for the vector code, the plain loops and ap_int."""
+    case = random_layer(17, profile_of(profile), op=Op.CONV)
+    case.weights[:] = 0x80
+    case.activations[:] = 0x80
+    reference = expected(case)
+    for options in (BuildOptions(), VARIANTS["plain loops"]):
+        assert np.array_equal(simulate(library(profile, options), case), reference), (options, case.describe())
