@@ -17,7 +17,7 @@ from sliceflow.frontend.functions import inline_functions
 from sliceflow.frontend.nodes import verify_nodes, verify_windows
 from sliceflow.frontend.opset import upgrade
 from sliceflow.frontend.read import parse, read_file
-from sliceflow.frontend.shapes import infer_shapes, set_input_shapes
+from sliceflow.frontend.shapes import infer_shapes, infer_types, set_input_shapes
 from sliceflow.frontend.structure import verify_structure
 from sliceflow.passes import normalize
 
@@ -46,9 +46,8 @@ def load_model(source: Source, *, input_shapes: Mapping[str, Sequence[int]] | No
     _prepare(model, where)
     if input_shapes:
         set_input_shapes(model, input_shapes)
-    infer_shapes(model)
+    infer_types(model)
     upgrade(model, where)
-    infer_shapes(model)
     verify_windows(model)
     normalize(model)
     infer_shapes(model)

@@ -13,7 +13,8 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from sliceflow.frontend.opset_rules import RULES
+from sliceflow.frontend.opset_rules import RULES, SHAPE_RULES, Rules
+from sliceflow.frontend.shapes import infer_shapes
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +25,10 @@ _IR_VERSION = 10
 
 
 def upgrade(model: ir.Model, where: str) -> None:
-    """Bring the standard domain of a model to the canonical opset, in place.
+    """Bring the standard domain of a model to the canonical opset, in place, and infer its shapes.
 
     Args:
-        model: its shapes are known as far as inference at the old opset goes.
+        model: its types are known as far as inference at the old opset goes.
         where: the model, for messages.
 
     Raises:
@@ -36,19 +37,24 @@ def upgrade(model: ir.Model, where: str) -> None:
     version = model.graph.opset_imports.get("")
     if version is None or (version > OPSET and not _fits(model, version)):
         logger.info("the model stays at opset %s", version)
-        model.ir_version = max(model.ir_version or 0, _IR_VERSION)
-        return
-    if version < OPSET:
-        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
-            if node.domain != "":
-                continue
-            for below, adapt in RULES.get(node.op_type, ()):
-                if version < below:
-                    adapt(node, model.graph, where)
-    model.graph.opset_imports[""] = OPSET
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        node.version = None
+    else:
+        _apply(RULES, model, version, where)
+        model.graph.opset_imports[""] = OPSET
+        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+            node.version = None
+    # A model whose initializers are no inputs needs IR version 4 at least.
     model.ir_version = max(model.ir_version or 0, _IR_VERSION)
+    infer_shapes(model)
+    if version is not None:
+        _apply(SHAPE_RULES, model, version, where)
+        infer_shapes(model)
+
+
+def _apply(rules: Rules, model: ir.Model, version: int, where: str) -> None:
+    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        for below, adapt in rules.get(node.op_type, ()) if node.domain == "" else ():
+            if version < below:
+                adapt(node, model.graph, where)
 
 
 def _fits(model: ir.Model, version: int) -> bool:

@@ -24,6 +24,7 @@ from sliceflow.passes.edit import (
 )
 
 Rule = Callable[[ir.Node, ir.Graph, str], None]
+Rules = dict[str, tuple[tuple[int, Rule], ...]]
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
 
 
@@ -205,15 +206,12 @@ def _scan(node: ir.Node, graph: ir.Graph, where: str) -> None:
     raise _refuse(node, where, "Scan was redefined in opset 9")
 
 
-RULES: dict[str, tuple[tuple[int, Rule], ...]] = {
+RULES: Rules = {
     "BatchNormalization": ((14, _batch_norm),),
     "Clip": ((11, _clip),),
     "DFT": ((20, _dft),),
     "Dropout": ((12, _dropout),),
     "GridSample": ((20, _grid_sample),),
-    "GroupNormalization": ((21, _group_norm),),
-    "Hardmax": ((13, _softmax),),
-    "LogSoftmax": ((13, _softmax),),
     "Pad": ((11, _pad),),
     "ReduceSum": ((13, _axes),),
     "Resize": ((11, _resize), (13, _resize_11)),
@@ -221,7 +219,6 @@ RULES: dict[str, tuple[tuple[int, Rule], ...]] = {
     "Scan": ((9, _scan),),
     "Scatter": ((21, _scatter),),
     "Slice": ((10, _slice),),
-    "Softmax": ((13, _softmax),),
     "Split": ((18, _split),),
     "Squeeze": ((13, _axes),),
     "TopK": ((10, _top_k),),
@@ -230,3 +227,11 @@ RULES: dict[str, tuple[tuple[int, Rule], ...]] = {
     **{f"Reduce{name}": ((18, _axes),) for name in _REDUCTIONS},
 }
 """Operator -> (opset below which the rule applies, rule), in the order of application."""
+
+SHAPE_RULES: Rules = {
+    "GroupNormalization": ((21, _group_norm),),
+    "Hardmax": ((13, _softmax),),
+    "LogSoftmax": ((13, _softmax),),
+    "Softmax": ((13, _softmax),),
+}
+"""Rules that read shapes. They come after all others, once shapes are inferred at the canonical opset."""

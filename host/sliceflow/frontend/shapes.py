@@ -17,15 +17,23 @@ _LARGEST = 1 << 31
 _MAX_ROUNDS = 200
 
 
-def infer_shapes(model: ir.Model) -> None:
-    """Add the shapes and types that follow from the inputs; what cannot be inferred stays unknown.
+def infer_types(model: ir.Model) -> None:
+    """Add the types and shapes that one run of onnx's inference finds, at any opset.
 
-    onnx's data propagation stays off: it computes the elements of shape vectors of any stated length, and so allocates
-    what a hostile model asks for. Our own folding, which is bounded, takes its place: each round of it uncovers the
-    targets of the next Reshape.
+    Its data propagation stays off: it computes the elements of shape vectors of any stated length, and so allocates
+    what a hostile model asks for.
+    """
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Add the shapes and types that follow from the inputs of a model at the canonical opset; others stay unknown.
+
+    Instead of onnx's data propagation our own folding is used, which is bounded: each round of it uncovers the targets
+    of the next Reshape.
     """
     for _ in range(_MAX_ROUNDS):
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+        infer_types(model)
         resolved = [step(model).modified for step in (FoldConstants(), ResolveReshape())]
         if not any(resolved):
             return

@@ -32,12 +32,11 @@ def test_auto_pad(mode, kernel, stride, dilation, op):
     assert_same_outputs(model, after)
 
 
-@pytest.mark.parametrize("op", ["Conv", "MaxPool", "AveragePool"])
 @pytest.mark.parametrize(("mode", "pads"), [("SAME_UPPER", [1, 1, 2, 2]), ("SAME_LOWER", [2, 2, 1, 1])])
-def test_auto_pad_of_a_dilated_window(op, mode, pads):
+def test_auto_pad_of_a_dilated_window(mode, pads):
     """ONNX Runtime refuses SAME with dilations, so the specification's formula is the oracle."""
     g = Graph(6)
-    after, _ = apply(ExplicitWindows, g.model(conv_or_pool(g, op, 2, auto_pad=mode, dilations=[3, 3])))
+    after, _ = apply(ExplicitWindows, g.model(conv_or_pool(g, "Conv", 2, auto_pad=mode, dilations=[3, 3])))
     assert list(after.graph.node(0).attributes["pads"].value) == pads
     (result,) = run_model(after, {"x": np.zeros((1, 3, 7, 8), np.float32)})
     assert result.shape[2:] == (7, 8)
