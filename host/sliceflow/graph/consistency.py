@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from sliceflow.graph.plain import refuse
 from sliceflow.graph.program import CpuStep, FpgaStep, Layer, Program, Tensor, TransformStep, Value
-from sliceflow.graph.validate import validate_program
+from sliceflow.graph.validate import validate_parameters, validate_program
 from sliceflow.hardware.profile import Profile
 
 DTYPES = frozenset(
@@ -48,6 +48,7 @@ def check_program(program: Program) -> None:
         program.weights.size,
         program.activation_words,
     )
+    validate_parameters(program.descriptors, program.profile, program.program)
 
 
 def _unique(names: Iterable[str], where: str) -> None:

@@ -58,6 +58,9 @@ class BuildOptions:
         """Compiler options, without sources and output."""
         # ap_int's own shifts of negative numbers are defined since C++20 only; the kernel keeps to C++14, as Vitis does.
         flags = ["-std=c++20" if self.ap_types else "-std=c++14", *self.optimize, "-pthread", "-fPIC"]
+        # A process may load several libraries, one for each profile: no symbol of one may be taken for another's.
+        # Without the second flag g++ shares a template's statics between the libraries of different profiles.
+        flags += ["-fvisibility=hidden", "-fno-gnu-unique"]
         flags += ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
         flags += ["-march=native"] if self.native else []
         if self.ap_types:
