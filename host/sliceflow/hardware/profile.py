@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from sliceflow.errors import UserError
 
 _BUILT_IN = "sliceflow.hardware"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 TAPS = 9
 """Multiplier groups of the array, one for each bank of the window buffer (a 3x3 window)."""
 
@@ -57,11 +59,13 @@ class Profile:
     def __post_init__(self) -> None:
         for problem in self._problems():
             raise UserError(
-                f"the profile is impossible: {problem}", where=f"profile {self.name!r}", fix="correct that value"
+                f"the profile is impossible: {problem}", where=f"profile {self.name[:80]!a}", fix="correct that value"
             )
 
     def _problems(self) -> list[str]:
         found = []
+        if not _NAME.fullmatch(self.name):  # it becomes part of a file name and of the kernel's source
+            found.append(f"name must be 1 to 64 letters, digits, dots, dashes or underscores, not {self.name[:80]!a}")
         if self.kind not in ("int", "float"):
             found.append(f"kind must be 'int' or 'float', not {self.kind!r}")
         widths = ((8, 8),) if self.kind == "int" else ((32, 32),)
@@ -84,7 +88,9 @@ class Profile:
             if not low <= value <= high:
                 found.append(f"{field} must lie in {low}..{high}, not {value}")
         if not found and self.cpo % self.cpi:
-            found.append(f"cpo must be a multiple of cpi, so that an output can be an input, not {self.cpo} / {self.cpi}")
+            found.append(
+                f"cpo must be a multiple of cpi, so that an output can be an input, not {self.cpo} / {self.cpi}"
+            )
         if self.beat_bytes != 64:
             found.append(f"beat_bytes must be 64, not {self.beat_bytes}")
         if not 1 <= self.mhz <= 2000:
@@ -142,7 +148,8 @@ class Profile:
         unknown, missing = sorted(set(data) - set(known)), sorted(set(known) - set(data))
         if unknown or missing:
             raise UserError(
-                "the profile has " + "; ".join(
+                "the profile has "
+                + "; ".join(
                     [f"unknown keys {', '.join(map(repr, unknown))}"] * bool(unknown)
                     + [f"missing keys {', '.join(missing)}"] * bool(missing)
                 ),
