@@ -95,6 +95,8 @@ class Lowering:
             layer.weight_planes = len(splitter.planes)
             layer.weights_base = self.weights.append(splitter.packed())
             values = self._main(plan, plan.kernel, layer)
+        elif self._profile.is_float and (plan.low, plan.high, plan.leaky) != (-math.inf, math.inf, 1.0):
+            self._clamp(plan, layer)
         else:
             layer.requantize = 0
         if plan.table is not None:
@@ -119,11 +121,15 @@ class Lowering:
         outputs = lane_index(layouts[plan.output.value].runs, cpi)
         return Splitter(plan.kernel, layer, self._profile, inputs, outputs)
 
+    @staticmethod
+    def _clamp(plan: LayerPlan, layer: Descriptor) -> None:
+        layer.out_low, layer.out_high, layer.leaky_slope = plan.low, plan.high, plan.leaky  # type: ignore[assignment]
+
     # convolution and requantization -----------------------------------------------------------------------------
 
     def _main(self, plan: LayerPlan, kernel: Kernel, layer: Descriptor) -> dict[str, NDArray[Any]]:
         if self._profile.is_float:
-            layer.out_low, layer.out_high, layer.leaky_slope = plan.low, plan.high, plan.leaky  # type: ignore[assignment]
+            self._clamp(plan, layer)
             return {"bias": kernel.bias.astype("<f4").view("<i4")}
         source = plan.input.quant
         if source is None:

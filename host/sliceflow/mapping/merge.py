@@ -18,11 +18,12 @@ from sliceflow.graph.descriptor import AddMode, PoolMode, TableMode
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import tables
 from sliceflow.mapping.groups import is_depthwise
-from sliceflow.mapping.onnx_view import input_at, is_op, only_consumer, shape
+from sliceflow.mapping.onnx_view import chw, input_at, is_op, only_consumer, shape
 from sliceflow.mapping.operators import POOLS, nearest_factors, pool_shape, read_kernel
 from sliceflow.mapping.plan import Add, ConcatPlan, Core, Kernel, LayerPlan, Pool, Refusal, Stage, TensorSpec
+from sliceflow.mapping.refusals import not_a_tensor, unsupported
 from sliceflow.mapping.strips import estimated_shape, strip_rows
-from sliceflow.mapping.values import Result, Values
+from sliceflow.mapping.values import Result, Values, clamp_of, slope_of
 
 Outcome = LayerPlan | Refusal
 
@@ -82,12 +83,34 @@ class Merger:
             source = self._values.spec(region.source)
             if source is not None:
                 return self._checked(self._with_table(_bare(root, source), region))
+        if self._values.is_float and (clamp_of(root) is not None or slope_of(root) is not None):
+            return self._clamp(root)
         if is_op(root, "Add", "Resize", *POOLS):
             source = self._values.tensor(root.inputs[0])
             if source is None:
-                return _not_a_tensor(root)
+                return not_a_tensor(root)
             return EXTENSIONS[root.op_type](self, _bare(root, source), root)
-        return self._explain(root)
+        return unsupported(root, is_float=self._values.is_float)
+
+    def _clamp(self, root: ir.Node) -> Outcome:
+        """A clamp or leaky ReLU by itself: in float profiles the requantizer does it."""
+        source = self._values.tensor(root.inputs[0])
+        if source is None:
+            return not_a_tensor(root)
+        result = self._values.result(source.value, leaky_allowed=True, first=root)
+        if isinstance(result, Refusal):
+            return result
+        return self._checked(
+            dataclasses.replace(
+                _bare(root, source),
+                nodes=result.nodes,
+                output=result.tensor,
+                low=result.low,
+                high=result.high,
+                leaky=result.leaky,
+                label=result.labels,
+            )
+        )
 
     def _region_of(self, root: ir.Node) -> tables.Region | None:
         if self._values.is_float:
@@ -99,36 +122,18 @@ class Merger:
                 return region
         return None
 
-    def _explain(self, root: ir.Node) -> Refusal:
-        if is_op(root, *tables.ELEMENTWISE):
-            if self._values.is_float:
-                return Refusal("the float profile has no function table", "choose an integer profile")
-            return Refusal(
-                "it is no function of one quantized tensor with a quantized result",
-                "put QuantizeLinear/DequantizeLinear around it, or keep it on the CPU",
-            )
-        if root.domain not in ("", "ai.onnx"):
-            return Refusal(
-                f"operator {root.domain}::{root.op_type} is not known", "keep it on the CPU, or export it otherwise"
-            )
-        if root.op_type.startswith(("QLinear", "MatMulInteger", "ConvInteger", "DynamicQuantize")):
-            return Refusal(
-                f"{root.op_type} is the operator-oriented form of quantization",
-                "export with QuantizeLinear/DequantizeLinear (QDQ)",
-            )
-        return Refusal(f"the accelerator has no {root.op_type}", "it runs on the CPU; replace it if its time matters")
-
     def _start_weighted(self, root: ir.Node) -> Outcome:
         source = self._values.tensor(input_at(root, 0))
         if source is None:
-            return _not_a_tensor(root)
+            return not_a_tensor(root)
         kernel = read_kernel(root, source, is_float=self._values.is_float)
         if isinstance(kernel, Refusal):
             return kernel
-        output = shape(root.outputs[0])
-        if output is None or len(output) not in (2, 4) or min(output) < 1 or output[0] != 1:
+        output = chw(shape(root.outputs[0]))
+        if output is None:
             return Refusal(
-                f"its output shape {output} is not a batch-1 feature map", "give the input's shape with --shape"
+                f"its output of shape {shape(root.outputs[0])} is not a batch-1 feature map",
+                "give the input's shape with --shape",
             )
         source, flatten = self._source_of(root, source)
         depthwise = is_depthwise(kernel.group, source.channels, kernel.weights.shape[0])
@@ -139,7 +144,7 @@ class Merger:
             core=core,
             input=source,
             output=source,
-            array_size=(output[2], output[3]) if len(output) == 4 else (1, 1),
+            array_size=output[1:],
             kernel=kernel,
             flatten_input=flatten,
             label=(_kernel_label(root, core, kernel),),
@@ -222,7 +227,7 @@ class Merger:
     def _add(self, plan: LayerPlan, node: ir.Node) -> Outcome:
         operands = [self._values.tensor(value) for value in node.inputs]
         if None in operands or plan.stage >= Stage.ADD:
-            return _not_a_tensor(node)
+            return not_a_tensor(node)
         first, second = (operand for operand in operands if operand is not None)
         other = second if first.value is plan.output.value else first
         if other.value is plan.output.value and plan.input.value is not plan.output.value:
@@ -241,7 +246,7 @@ class Merger:
             return Refusal("the layer has pooled already", "")
         source = self._values.tensor(node.inputs[0])
         if source is None:
-            return _not_a_tensor(node)
+            return not_a_tensor(node)
         found = pool_shape(node, source, self._profile)
         if isinstance(found, Refusal):
             return found
@@ -279,7 +284,7 @@ class Merger:
             return Refusal("the layer has resized already", "")
         source = self._values.tensor(node.inputs[0])
         if source is None:
-            return _not_a_tensor(node)
+            return not_a_tensor(node)
         factors = nearest_factors(node, source)
         if isinstance(factors, Refusal):
             return factors
@@ -359,20 +364,6 @@ def _with_add(
         ),
         stage=Stage.ADD,
         label=(*plan.label, "Add", *result.labels),
-    )
-
-
-def _not_a_tensor(node: ir.Node) -> Refusal:
-    dims = shape(input_at(node, 0))
-    if dims is None:
-        return Refusal(
-            "its input's shape is unknown or dynamic", "give the input's shape with --shape NAME=1x3x224x224"
-        )
-    if len(dims) not in (2, 4) or dims[0] != 1:
-        return Refusal(f"its input of shape {dims} is no batch-1 feature map or vector", "keep it on the CPU")
-    return Refusal(
-        "its input is not quantized per tensor to 8 bits, or is a constant",
-        "quantize the model with `sliceflow quantize`",
     )
 
 

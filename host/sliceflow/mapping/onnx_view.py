@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,10 +65,14 @@ def shape(value: ir.Value | None) -> tuple[int, ...] | None:
 
 
 def chw(dims: Sequence[int] | None) -> tuple[int, int, int] | None:
-    """(C, H, W) of a batch-1 activation of rank 4 or 2, None for other shapes."""
-    if dims is None or len(dims) not in (2, 4) or dims[0] != 1 or min(dims) < 1:
+    """(C, H, W) of a batch-1 activation, None for other shapes.
+
+    Channels come first, columns last; whatever lies between them counts as rows. A vector is one pixel.
+    """
+    if dims is None or len(dims) < 2 or dims[0] != 1 or min(dims) < 1:
         return None
-    return (dims[1], 1, 1) if len(dims) == 2 else (dims[1], dims[2], dims[3])
+    width = dims[-1] if len(dims) > 2 else 1
+    return dims[1], math.prod(dims[2:-1]), width
 
 
 def attribute(node: ir.Node, name: str, default: Any) -> Any:

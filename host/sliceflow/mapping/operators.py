@@ -9,7 +9,18 @@ import onnx_ir as ir
 
 from sliceflow.graph.descriptor import PoolMode
 from sliceflow.hardware.profile import Profile
-from sliceflow.mapping.onnx_view import Quant, Weights, attribute, bias_of, const, input_at, is_op, shape, weights_of
+from sliceflow.mapping.onnx_view import (
+    Quant,
+    Weights,
+    attribute,
+    bias_of,
+    chw,
+    const,
+    input_at,
+    is_op,
+    shape,
+    weights_of,
+)
 from sliceflow.mapping.plan import Kernel, Refusal, TensorSpec
 
 
@@ -30,24 +41,38 @@ def read_kernel(node: ir.Node, source: TensorSpec, *, is_float: bool) -> Kernel 
         )
     if node.op_type == "Gemm":
         return _gemm_kernel(node, source, weights, is_float=is_float)
-    if weights.values.ndim != 4:
-        return Refusal(f"its weights have {weights.values.ndim} dimensions, not 4", "only 2-D convolution is mapped")
+    values = weights.values[:, :, None, :] if weights.values.ndim == 3 else weights.values
+    if values.ndim != 4:
+        return Refusal(f"its weights have {values.ndim} dimensions", "only 1-D and 2-D convolution is mapped")
     bias = _bias(node, weights, source.quant)
     if isinstance(bias, Refusal):
         return bias
-    pads = [int(p) for p in attribute(node, "pads", [0, 0, 0, 0])]
-    strides, dilations = attribute(node, "strides", [1, 1]), attribute(node, "dilations", [1, 1])
-    if min(pads) < 0:
+    pad = _padding(node)
+    if min(pad) < 0:
         return Refusal("its padding is negative", "crop the input with Slice before it")
     return Kernel(
-        weights=weights.values,
+        weights=values,
         scale=weights.scale,
         bias=bias,
-        stride=(int(strides[0]), int(strides[1])),
-        dilation=(int(dilations[0]), int(dilations[1])),
-        pad=(pads[0], pads[1], pads[2], pads[3]),
+        stride=_pair(node, "strides"),
+        dilation=_pair(node, "dilations"),
+        pad=pad,
         group=int(attribute(node, "group", 1)),
     )
+
+
+def _pair(node: ir.Node, name: str) -> tuple[int, int]:
+    """An attribute for rows and columns, 1 where it is absent; a 1-D operator works along the columns."""
+    found = [int(n) for n in attribute(node, name, [])][-2:]
+    rows, columns = [1] * (2 - len(found)) + found
+    return rows, columns
+
+
+def _padding(node: ir.Node) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right)."""
+    pads = [int(p) for p in attribute(node, "pads", [0, 0, 0, 0])]
+    top, left, bottom, right = pads if len(pads) == 4 else (0, pads[0], 0, pads[-1])
+    return top, left, bottom, right
 
 
 def _gemm_kernel(node: ir.Node, source: TensorSpec, weights: Weights, *, is_float: bool) -> Kernel | Refusal:
@@ -89,30 +114,27 @@ class PoolShape:
 
     def __init__(self, node: ir.Node, size: tuple[int, int]) -> None:
         windowed, whole = POOLS[node.op_type]
-        output = shape(node.outputs[0])
-        self.out_size = (output[2], output[3]) if output is not None and len(output) == 4 else (0, 0)
+        output = chw(shape(node.outputs[0]))
+        self.out_size = output[1:] if output is not None else (0, 0)
         self.window = size
         self.stride, self.pad, self.count = (1, 1), (0, 0), (0, 0, 0, 0)
         self.mode = whole
         if windowed is whole:
             return
-        kernel = [int(k) for k in attribute(node, "kernel_shape", [0, 0])]
-        strides = [int(s) for s in attribute(node, "strides", [1, 1])]
-        pads = [int(p) for p in attribute(node, "pads", [0, 0, 0, 0])]
-        if tuple(kernel) == size and not any(pads) and self.out_size == (1, 1):
+        kernel, pads = _pair(node, "kernel_shape"), _padding(node)
+        if kernel == size and not any(pads) and self.out_size == (1, 1):
             return
         self.mode = windowed
-        self.window, self.stride = (kernel[0], kernel[1]), (strides[0], strides[1])
-        self.pad = (pads[0], pads[1])
+        self.window, self.stride, self.pad = kernel, _pair(node, "strides"), pads[:2]
         if attribute(node, "count_include_pad", 0):
-            self.count = (pads[0], pads[1], pads[2], pads[3])
+            self.count = pads
 
 
 def pool_shape(node: ir.Node, source: TensorSpec, profile: Profile) -> PoolShape | Refusal:
     """How the streaming pool does a pooling node, or why it cannot."""
     dims = shape(node.inputs[0])
-    if dims is None or len(dims) != 4:
-        return Refusal("only 2-D pools are mapped", "keep it on the CPU")
+    if dims is None or (len(dims) not in (3, 4) and POOLS[node.op_type][0] is not POOLS[node.op_type][1]):
+        return Refusal("only 1-D and 2-D pools are mapped", "keep it on the CPU")
     if any(d != 1 for d in attribute(node, "dilations", [1, 1])):
         return Refusal("a dilated pool is not mapped", "keep it on the CPU")
     if len(node.outputs) > 1 and any(v.uses() or v.is_graph_output() for v in node.outputs[1:]):

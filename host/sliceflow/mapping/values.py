@@ -108,26 +108,26 @@ class Values:
         source = self.tensor(input_at(node, 0))
         return source if source is not None and source.quant == tensor.quant else None
 
-    def result(self, value: ir.Value, *, leaky_allowed: bool = False) -> Result | Refusal:
-        """Follow an operator's output through clamps to the tensor that it becomes."""
+    def result(self, value: ir.Value, *, leaky_allowed: bool = False, first: ir.Node | None = None) -> Result | Refusal:
+        """Follow an operator's output through clamps to the tensor that it becomes.
+
+        Args:
+            value: the output.
+            leaky_allowed: float profiles: a leaky ReLU may be one of them.
+            first: the reader to begin with, whoever else reads the value.
+        """
         nodes: list[ir.Node] = []
         labels: list[str] = []
         low, high, leaky = -math.inf, math.inf, 1.0
         while True:
-            reader = only_consumer(value)
-            bounds = clamp_of(reader) if reader is not None else None
-            if bounds is not None and reader is not None:
+            reader = first if first is not None and not nodes else only_consumer(value)
+            if reader is None:
+                break
+            bounds, slope = clamp_of(reader), slope_of(reader)
+            if bounds is not None:
                 low, high = min(max(low, bounds[0]), bounds[1]), max(min(high, bounds[1]), bounds[0])
-            elif (
-                self.is_float
-                and leaky_allowed
-                and leaky == 1.0
-                and low == -math.inf
-                and high == math.inf
-                and reader is not None
-                and is_op(reader, "LeakyRelu")
-            ):
-                leaky = float(attribute(reader, "alpha", 0.01))
+            elif slope is not None and self.is_float and leaky_allowed and not nodes:
+                leaky = slope
             else:
                 break
             nodes.append(reader)
@@ -169,3 +169,11 @@ def clamp_of(node: ir.Node) -> tuple[float, float] | None:
         else:
             bounds.append(float(array.reshape(-1)[0]))
     return (bounds[0], bounds[1]) if bounds[0] <= bounds[1] else None
+
+
+def slope_of(node: ir.Node) -> float | None:
+    """The slope for negative values of a LeakyRelu or of a PRelu with one constant slope, None for other nodes."""
+    if is_op(node, "LeakyRelu"):
+        return float(attribute(node, "alpha", 0.01))
+    slope = const(input_at(node, 1)) if is_op(node, "PRelu") else None
+    return float(slope.reshape(-1)[0]) if slope is not None and slope.size == 1 else None

@@ -150,7 +150,7 @@ def _is_layer(node: ir.Node) -> bool:
     if weights is None or (bias is not None and constant(bias) is None):
         return False
     if node.op_type == "Conv":
-        return len(weights.shape) == 4
+        return len(weights.shape) in (3, 4)
     plain = all(node.attributes.get_float(key, 1.0) == 1.0 for key in ("alpha", "beta"))
     channels = weights.shape[0 if node.attributes.get_int("transB", 0) else 1]
     offset = constant(bias)

@@ -1,0 +1,45 @@
+"""Why a node does not start an accelerator layer, where its operator or its input is the reason."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from sliceflow.mapping import tables
+from sliceflow.mapping.onnx_view import input_at, is_op, shape
+from sliceflow.mapping.plan import Refusal
+
+
+def unsupported(node: ir.Node, *, is_float: bool) -> Refusal:
+    """The reason for an operator that the accelerator does not have, or not in this form."""
+    if is_op(node, *tables.ELEMENTWISE):
+        if is_float:
+            return Refusal("the float profile has no function table", "choose an integer profile")
+        return Refusal(
+            "it is no function of one quantized tensor with a quantized result",
+            "put QuantizeLinear/DequantizeLinear around it, or keep it on the CPU",
+        )
+    if node.domain not in ("", "ai.onnx"):
+        return Refusal(
+            f"operator {node.domain}::{node.op_type} is not known", "keep it on the CPU, or export it otherwise"
+        )
+    if node.op_type.startswith(("QLinear", "MatMulInteger", "ConvInteger", "DynamicQuantize")):
+        return Refusal(
+            f"{node.op_type} is the operator-oriented form of quantization",
+            "export with QuantizeLinear/DequantizeLinear (QDQ)",
+        )
+    return Refusal(f"the accelerator has no {node.op_type}", "it runs on the CPU; replace it if its time matters")
+
+
+def not_a_tensor(node: ir.Node) -> Refusal:
+    """The reason where an input is nothing that the accelerator's memory holds."""
+    dims = shape(input_at(node, 0))
+    if dims is None:
+        return Refusal(
+            "its input's shape is unknown or dynamic", "give the input's shape with --shape NAME=1x3x224x224"
+        )
+    if len(dims) < 2 or dims[0] != 1:
+        return Refusal(f"its input of shape {dims} is no batch-1 feature map or vector", "keep it on the CPU")
+    return Refusal(
+        "its input is not quantized per tensor to 8 bits, or is a constant",
+        "quantize the model with `sliceflow quantize`",
+    )
