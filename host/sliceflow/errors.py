@@ -8,6 +8,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+_MAX_PART = 1200
+"""Characters that one part of a message may have: names in a model may be megabytes long."""
+
+
+def _shown(text: str) -> str:
+    """A part of a message: bounded, with its further lines indented, so that a block stays a block."""
+    if len(text) > _MAX_PART:
+        text = f"{text[: _MAX_PART // 2]} ... {text[-_MAX_PART // 2 :]}"
+    return text.replace("\r", " ").rstrip("\n").replace("\n", "\n    ")
+
 
 class SliceflowError(Exception):
     """Base of all errors that this package raises on purpose.
@@ -29,15 +39,16 @@ class SliceflowError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        parts = [self.what]
+        parts = [_shown(self.what)]
         for label, text in (("where", self.where), ("why", self.why), ("fix", self.fix)):
             if text:
-                parts.append(f"  {label}: {text}")
+                parts.append(f"  {label}: {_shown(text)}")
         return "\n".join(parts)
 
     def to_json(self) -> dict[str, str]:
         """The same message as a mapping, for ``--json``."""
-        return {"what": self.what, "where": self.where, "why": self.why, "fix": self.fix}
+        parts = {"what": self.what, "where": self.where, "why": self.why, "fix": self.fix}
+        return {label: _shown(text) for label, text in parts.items()}
 
 
 class UserError(SliceflowError):

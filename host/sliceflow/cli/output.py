@@ -15,12 +15,17 @@ from sliceflow.report.tables import Table, write_table
 
 _PREFIXES = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging.CRITICAL: "error: "}
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if code != 10}
+_CONTROL |= {code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_LONGEST = 2000
+"""Characters of a log message that are shown: names in a model may be megabytes long."""
 _state = {"json": False, "verbose": False}
 
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return _PREFIXES.get(record.levelno, "") + printable(record.getMessage())
+        text = record.getMessage()
+        text = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+        return _PREFIXES.get(record.levelno, "") + printable(text.replace("\n", "\n  "))
 
 
 class _Handler(logging.StreamHandler[Any]):
@@ -40,6 +45,9 @@ def set_up(*, as_json: bool, verbose: bool) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logger.propagate = False
+    others = logging.getLogger()  # of the packages below: their warnings are not about what the user did
+    if not others.handlers:
+        others.addHandler(logging.NullHandler())
     if not verbose:
         warnings.simplefilter("ignore")  # those of the packages below; ours are log messages
 
@@ -81,7 +89,7 @@ def line(text: str = "") -> None:
 
 def table(content: Table) -> None:
     """Write a table of the result for humans."""
-    content.rows = [[printable(cell) for cell in row] for row in content.rows]
+    content.rows = [[printable(cell[:_LONGEST]).replace("\n", "\\n") for cell in row] for row in content.rows]
     write_table(content, sys.stdout)
 
 

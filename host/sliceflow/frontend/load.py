@@ -14,6 +14,7 @@ from onnx_ir.passes import common
 from sliceflow.errors import UserError
 from sliceflow.frontend.external import attach_external
 from sliceflow.frontend.functions import inline_functions
+from sliceflow.frontend.loops import verify_loops
 from sliceflow.frontend.nodes import verify_nodes, verify_windows
 from sliceflow.frontend.opset import upgrade
 from sliceflow.frontend.read import parse, read_file
@@ -51,6 +52,7 @@ def load_model(source: Source, *, input_shapes: Mapping[str, Sequence[int]] | No
     verify_windows(model)
     normalize(model)
     infer_shapes(model)
+    verify_loops(model, where)
     return model
 
 

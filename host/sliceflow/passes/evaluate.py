@@ -21,8 +21,11 @@ from sliceflow.passes.edit import attribute, axis_of
 Array = NDArray[Any]
 _Rule = Callable[[ir.Node, list[Array]], Array | None]
 
-MAX_BYTES = 2 << 30
+MAX_BYTES = 512 << 20
 """Largest constant that folding may produce, in bytes."""
+MAX_FILL_BYTES = 1 << 30
+"""Largest constant fill, in bytes: a view of one element, which only its readers may spread out."""
+MAX_RANK = 32
 _QUANTIZED = (np.int8, np.uint8, np.int16, np.uint16)
 _UNARY: dict[str, Callable[[Array], Array]] = {
     "Abs": np.abs,
@@ -44,8 +47,8 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def check_size(shape: Sequence[int], itemsize: int) -> None:
-    """Refuse a constant that would be larger than ``MAX_BYTES``.
+def check_size(shape: Sequence[int], itemsize: int, limit: int = MAX_BYTES) -> None:
+    """Refuse a constant that would have more bytes than ``limit``.
 
     Raises:
         UserError: it is.
@@ -53,10 +56,10 @@ def check_size(shape: Sequence[int], itemsize: int) -> None:
     """
     if any(size < 0 for size in shape):
         raise ValueError(f"the shape {tuple(shape)} has a negative dimension")
-    if math.prod(shape) * itemsize > MAX_BYTES or len(shape) > 32:
+    if math.prod(shape) * itemsize > limit or len(shape) > MAX_RANK:
         raise UserError(
             f"a constant of shape {tuple(shape)} would be made",
-            why=f"constants above {MAX_BYTES >> 30} GiB or 32 dimensions are refused",
+            why=f"constants above {limit >> 20} MiB or 32 dimensions are refused",
             fix="store the weights in the model instead of computing them",
         )
 
@@ -79,6 +82,7 @@ def evaluate(node: ir.Node, inputs: list[Array]) -> Array | None:
         return None
     with np.errstate(all="ignore"):
         if node.op_type in _UNARY:
+            check_size(inputs[0].shape, inputs[0].itemsize)
             return np.asarray(_UNARY[node.op_type](inputs[0])).astype(inputs[0].dtype, copy=False)
         if node.op_type in _BINARY:
             _check_broadcast(inputs)
@@ -97,6 +101,9 @@ def _check_broadcast(inputs: list[Array]) -> None:
 
 
 def _sizes(array: Array) -> list[int]:
+    """A vector of sizes or axes."""
+    if array.size > MAX_RANK:
+        raise ValueError(f"{array.size} sizes or axes are given; {MAX_RANK} are allowed")
     return [int(item) for item in array.reshape(-1)]
 
 
@@ -117,7 +124,7 @@ def _constant_of_shape(node: ir.Node, inputs: list[Array]) -> Array:
     if fill.size != 1:
         raise ValueError("the value of ConstantOfShape must have one element")
     shape = _sizes(inputs[0])
-    check_size(shape, fill.itemsize)
+    check_size(shape, fill.itemsize, MAX_FILL_BYTES)
     return np.broadcast_to(fill.reshape(()), shape)
 
 
@@ -192,7 +199,7 @@ def _slice(node: ir.Node, inputs: list[Array]) -> Array:
 
 def _expand(node: ir.Node, inputs: list[Array]) -> Array:
     shape = np.broadcast_shapes(inputs[0].shape, tuple(_sizes(inputs[1])))
-    check_size(shape, inputs[0].itemsize)
+    check_size(shape, inputs[0].itemsize, MAX_FILL_BYTES)
     return np.broadcast_to(inputs[0], shape)
 
 

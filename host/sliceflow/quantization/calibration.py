@@ -85,7 +85,7 @@ def _observer(model: ir.Model, names: Sequence[str]) -> ir.Model:
 def _session(model: ir.Model, folder: Path, options: QuantizationOptions) -> ort.InferenceSession:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.threads
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4  # what fails is raised
     path = folder / "observer.onnx"
     try:
         ir.save(model, path, external_data="observer.bin", size_threshold_bytes=_EXTERNAL_BYTES)
