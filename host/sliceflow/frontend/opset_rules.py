@@ -120,8 +120,6 @@ def _upsample(node: ir.Node, graph: ir.Graph, where: str) -> None:
     """Upsample becomes Resize (10), which repeats cells of the floored position."""
     if len(node.inputs) < 2:
         _attributes_to_inputs(node, graph, ["scales"], np.float32)
-    if len(node.inputs) < 2:
-        raise _refuse(node, where, "it has no scales")
     _resize(node, graph, where)
 
 
@@ -135,6 +133,8 @@ def _resize(node: ir.Node, graph: ir.Graph, where: str) -> None:
     attributes = {"mode": mode, "coordinate_transformation_mode": "asymmetric"}
     if mode == "nearest":
         attributes["nearest_mode"] = "floor"
+    if len(node.inputs) != 2:
+        raise _refuse(node, where, "it must have two inputs")
     become(node, "Resize", [node.inputs[0], None, node.inputs[1]], attributes)
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common
 
 from sliceflow.errors import UserError
+from sliceflow.frontend.inference import infer
 from sliceflow.passes.fold_constants import FoldConstants
 from sliceflow.passes.resolve_reshape import ResolveReshape
 
 logger = logging.getLogger(__name__)
 _LARGEST = 1 << 31
 _MAX_ROUNDS = 200
+_SMALL_BYTES = 1000
+"""Constants up to this size may be shapes, axes or scales, whose values inference reads."""
 
 
 def infer_types(model: ir.Model) -> None:
@@ -22,8 +25,44 @@ def infer_types(model: ir.Model) -> None:
 
     Its data propagation stays off: it computes the elements of shape vectors of any stated length, and so allocates
     what a hostile model asks for.
+
+    Raises:
+        UserError: inference crashes on the model.
     """
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+    found = infer(_skeleton(model))
+    if found is None:
+        return
+    values = {output.name: output for node in model.graph for output in node.outputs}
+    for info in (*found.value_info, *found.output):
+        value = values.get(info.name)
+        if value is not None and info.type.WhichOneof("value") is not None:
+            ir.serde.deserialize_value_info_proto(info, value)
+
+
+def _skeleton(model: ir.Model) -> onnx.ModelProto:
+    """The model with large constants as inputs of the same shape."""
+    graph = onnx.GraphProto(name="skeleton")
+    graph.node.extend(ir.to_proto(node) for node in model.graph)
+    for value in model.graph.inputs:
+        graph.input.append(ir.serde.serialize_value(value))
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is None:
+            continue
+        if tensor.nbytes <= _SMALL_BYTES:
+            graph.initializer.append(ir.serde.serialize_tensor(tensor))
+            graph.initializer[-1].name = name
+        elif not value.is_graph_input():
+            sizes = [int(size) for size in tensor.shape.numpy()]
+            graph.input.append(onnx.helper.make_tensor_value_info(name, int(tensor.dtype), sizes))
+    graph.output.extend(ir.serde.serialize_value(value) for value in model.graph.outputs)
+    known = {value.name for value in (*graph.input, *graph.output)}
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name not in known and value.name and value.type is not None:
+                graph.value_info.append(ir.serde.serialize_value(value))
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in model.graph.opset_imports.items()]
+    return onnx.helper.make_model(graph, opset_imports=imports)
 
 
 def infer_shapes(model: ir.Model) -> None:

@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
+from sliceflow.frontend.text import verify_text
 
 MIN_OPSET = 7
 MAX_ELEMENTS = 1 << 40
@@ -43,14 +44,12 @@ def verify_structure(proto: onnx.ModelProto, where: str) -> None:
     Raises:
         UserError: the first defect found.
     """
-    try:
-        _verify_versions(proto, where)
-        counter = _Counter(where)
-        _verify_graph(proto.graph, [], counter)
-        for function in proto.functions:
-            _verify_function(function, counter)
-    except UnicodeDecodeError as error:
-        raise UserError("the model holds a name that is not text", where=where, why=str(error), fix=_FIX) from error
+    verify_text(proto, where)
+    _verify_versions(proto, where)
+    counter = _Counter(where)
+    _verify_graph(proto.graph, [], counter)
+    for function in proto.functions:
+        _verify_function(function, counter)
 
 
 def _defect(what: str, where: str, why: str = "") -> UserError:
