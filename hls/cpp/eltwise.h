@@ -10,7 +10,8 @@ template <class C>
 activation_t<C> eltwise_lane(const LayerDescriptor& d, int_t<32> main, activation_t<C> addend, const Join& join) {
 #pragma HLS inline
   const bool whole = d.add_mode == ADD_ACCUMULATOR;
-  const wide_t centred = whole ? wide_t(main) : wide_t(static_cast<activation_t<C>>(main)) - wide_t(d.add_main_zero);
+  const wide_t requantized = wide_t(static_cast<activation_t<C>>(main)) - wide_t(d.add_main_zero);
+  const wide_t centred = whole ? wide_t(main) : requantized;
   const wide_t multiplier = whole ? wide_t(join.multiplier) : wide_t(d.add_main_multiplier);
   const int main_left = whole ? static_cast<int>(join.main_left) : static_cast<int>(d.add_main_shift);
   const int other_left = whole ? static_cast<int>(join.other_left) : static_cast<int>(d.add_other_shift);

@@ -1,4 +1,4 @@
-"""Compilation on demand: the cache, two processes at once, and what users read when it fails. Also the Vitis recipes."""
+"""Compilation on demand: the cache, processes at once, what users read when it fails. Also the Vitis recipes."""
 
 from __future__ import annotations
 
@@ -132,3 +132,15 @@ def test_the_script_says_what_is_missing(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "neither v++ nor vitis_hls is installed" in result.stderr
     assert (tmp_path / "run_hls.tcl").is_file()
+
+
+def test_a_library_shares_no_symbols(tmp_path: Path) -> None:
+    """Several profiles live in one process; a shared symbol would mix their buffers."""
+    library = build_library(profile_of("int8-4x4"), cache=tmp_path, options=QUICK)
+    listing = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
+    assert [line.split()[-1] for line in listing.splitlines() if "sliceflow" in line] == ["sliceflow_csim_run"]
+
+
+@pytest.mark.parametrize("profile", ["int8-8x8", "fp32-4x4"])
+def test_the_compiler_has_nothing_to_warn_of(profile: str, tmp_path: Path) -> None:
+    build_library(profile_of(profile), cache=tmp_path, options=BuildOptions(optimize=("-O2",), strict=True))

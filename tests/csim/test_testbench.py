@@ -1,4 +1,4 @@
-"""The C test bench, as an FPGA engineer runs it: compiled by g++, with sanitizers, and from the written Vitis recipe."""
+"""The C test bench as an FPGA engineer runs it: compiled by g++, with sanitizers, and from the Vitis recipe."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ def test_sanitizers_would_find_something(tmp_path: Path) -> None:
     write_cases(tmp_path, {"beyond": case})
     options = BuildOptions(optimize=("-O1",), native=False, sanitize=("address", "undefined"), check_streams=True)
     result = run(build_testbench(profile_of("int8-4x8"), cache=CACHE, options=options), tmp_path)
-    assert result.returncode not in (0, 1)
+    assert result.returncode != 0
     assert "AddressSanitizer" in result.stderr
 
 
 def test_the_vitis_recipe_runs_with_open_headers(tmp_path: Path) -> None:
-    """The recipe's own sources and flags, processes as plain calls, vendor-like streams, ap_int from the open headers."""
+    """Its own sources and flags, processes as plain calls, vendor-like streams, ap_int from the open headers."""
     profile = profile_of("int8-4x4")
     recipe, headers = tmp_path / "recipe", tmp_path / "headers"
     write_recipe(profile, Target(), recipe)

@@ -1,4 +1,4 @@
-"""The same kernel, compiled in other ways, must give the same integers: ap_int types, no optimization, real stream depths ..."""
+"""The same kernel compiled in other ways gives the same integers: ap_int, no optimization, real stream depths ..."""
 
 from __future__ import annotations
 

@@ -89,8 +89,10 @@ void work(Run& run, uint32_t self) {
 
 // Executes descriptors first .. first + count on three memories. Returns 0, or the failing descriptor's index times 256 plus a code;
 // `message` then tells about a failed simulation.
-extern "C" uint32_t sliceflow_csim_run(const void* program, const void* weights, void* activations, uint32_t first,
-                                       uint32_t count, uint32_t threads, char* message, size_t message_bytes) {
+extern "C" __attribute__((visibility("default"))) uint32_t sliceflow_csim_run(const void* program, const void* weights,
+                                                                              void* activations, uint32_t first,
+                                                                              uint32_t count, uint32_t threads,
+                                                                              char* message, size_t message_bytes) {
   sliceflow::Word<Config>* words = static_cast<sliceflow::Word<Config>*>(activations);
   const sliceflow::Ports<Config> ports = {static_cast<const sliceflow::Beat*>(program),
                                           static_cast<const sliceflow::Beat*>(weights), words, words, words};
