@@ -1,9 +1,9 @@
 """Recipes that build the kernel with AMD's Vitis tools, rendered from a profile.
 
-They are written from the tools' documented interface and have not been run with the tools themselves. Two styles, for two
-generations of the tool: a Tcl script for ``vitis_hls -f``, and a configuration for ``v++ -c --mode hls`` and
-``vitis-run --mode hls`` (2023.1 and newer). A test compiles and runs the written sources as the tools' C simulation does,
-with the open ap_int headers.
+They are written from the tools' documented interface and have not been run with the tools themselves. Two styles, for
+two generations of the tool: a Tcl script for ``vitis_hls -f``, and a configuration for ``v++ -c --mode hls`` and
+``vitis-run --mode hls`` (2023.1 and newer). A test compiles and runs the written sources as the tools' C simulation
+does, with the open ap_int headers.
 """
 
 from __future__ import annotations

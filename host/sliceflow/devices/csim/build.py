@@ -58,7 +58,7 @@ class BuildOptions:
 
     def flags(self) -> list[str]:
         """Compiler options, without sources and output."""
-        # ap_int's own shifts of negative numbers are defined since C++20 only; the kernel keeps to C++14, as Vitis does.
+        # ap_int's shifts of negative numbers are defined since C++20 only; the kernel keeps to C++14, as Vitis does.
         flags = ["-std=c++20" if self.ap_types else "-std=c++14", *self.optimize, "-pthread", "-fPIC"]
         # A process may load several libraries, one for each profile. Visible statics of templates would be shared among
         # them, though their sizes differ; hidden ones are not.

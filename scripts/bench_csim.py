@@ -1,0 +1,181 @@
+"""Speed of the C simulation beside ONNX Runtime: one layer, 64 to 64 channels, 3x3, 56x56 pixels, on one core.
+
+usage: python scripts/bench_csim.py [--json] [--repeats N] [--cache FOLDER]
+
+Every figure is measured in this run: the best and the median of N, the two sides taking turns, so that a busy machine
+disturbs both alike. ONNX Runtime executes the same convolution as an int8 QDQ model and as float32, with one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from sliceflow.devices.csim import CsimLibrary
+from sliceflow.graph import geometry
+from sliceflow.graph.descriptor import Descriptor, Op
+from sliceflow.graph.program import encode_descriptors
+from sliceflow.hardware.profile import Profile
+
+CHANNELS, SIDE = 64, 56
+MACS = CHANNELS * CHANNELS * 9 * SIDE * SIDE
+PROFILES = ("int8-8x8", "int8-16x16", "fp32-4x4")
+TARGETS = {"int8-8x8": 10.0, "int8-16x16": 10.0, "fp32-4x4": 1.0}
+"""GMAC/s on one core that the project promises."""
+
+
+def layer_of(profile: Profile) -> Descriptor:
+    """The layer for a profile: input at word 0, output behind it, in the largest strips that fit."""
+    slices, words = CHANNELS // profile.cpi, CHANNELS // profile.cpi * SIDE * SIDE
+    layer = Descriptor(
+        op=Op.CONV,
+        in_height=SIDE,
+        in_width=SIDE,
+        in_slices=slices,
+        taps_y=3,
+        taps_x=3,
+        pad_top=1,
+        pad_left=1,
+        conv_height=SIDE,
+        conv_width=SIDE,
+        lanes_base=8,
+        out_low=-128,
+        out_high=127,
+        pool_height=SIDE,
+        pool_width=SIDE,
+        out_base=words,
+        out_slices=slices,
+        out_count=CHANNELS // profile.cpo,
+    )
+    for layer.strip_rows in range(SIDE, 0, -1):
+        rows = [geometry.array_rows(layer, strip) for strip in range(layer.strips)]
+        inputs = [geometry.input_rows(layer, strip) for strip in rows]
+        banks = max(geometry.bank_words(layer, last - first) for first, last in inputs)
+        if banks <= profile.bank_words and layer.strip_rows * SIDE <= profile.accumulator_pixels:
+            break
+    layer.strip_count = layer.strips
+    return layer
+
+
+def simulation(profile: Profile, cache: Path | None, rng: np.random.Generator) -> Callable[[], None]:
+    """A call that executes the layer once."""
+    layer = layer_of(profile)
+    lanes = np.zeros((CHANNELS, 16), np.uint8)
+    lanes[:, 4:8] = np.full((CHANNELS, 1), 1 << 23, "<i4").view(np.uint8)
+    lanes[:, 8] = 34
+    descriptors = np.frombuffer(encode_descriptors([layer], profile), np.uint8)
+    program = np.concatenate([descriptors, lanes.reshape(-1)])
+    sizes = geometry.weight_bytes(layer, profile), 2 * layer.out_base * profile.word_bytes
+    if profile.is_float:
+        weights, activations = (rng.normal(size=size // 4).astype("<f4").view(np.uint8) for size in sizes)
+    else:
+        weights, activations = (rng.integers(0, 256, size, np.uint8) for size in sizes)
+    library = CsimLibrary(profile, cache=cache)
+    return lambda: library.run(program, weights, activations, 0, 1, 1)
+
+
+def runtime(*, quantized: bool, rng: np.random.Generator) -> Callable[[], None]:
+    """A call that executes the same convolution in ONNX Runtime with one thread."""
+    kernel = rng.integers(-127, 128, (CHANNELS, CHANNELS, 3, 3))
+    constants = {
+        "s": np.float32(0.02),
+        "sw": np.full(CHANNELS, 0.01, np.float32),
+        "zx": np.uint8(128),
+        "zw": np.zeros(CHANNELS, np.int8),
+        "w": kernel.astype(np.int8) if quantized else (kernel * 0.01).astype(np.float32),
+    }
+    pads = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    if quantized:
+        nodes = [
+            helper.make_node("DequantizeLinear", ["x", "s", "zx"], ["xf"]),
+            helper.make_node("DequantizeLinear", ["w", "sw", "zw"], ["wf"], axis=0),
+            helper.make_node("Conv", ["xf", "wf"], ["yf"], **pads),
+            helper.make_node("QuantizeLinear", ["yf", "s", "zx"], ["y"]),
+        ]
+    else:
+        nodes = [helper.make_node("Conv", ["x", "w"], ["y"], **pads)]
+        constants = {"w": constants["w"]}
+    kind = TensorProto.UINT8 if quantized else TensorProto.FLOAT
+    shape = [1, CHANNELS, SIDE, SIDE]
+    graph = helper.make_graph(
+        nodes,
+        "layer",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", kind, shape)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    x = rng.integers(0, 256, shape).astype(np.uint8 if quantized else np.float32)
+    return lambda: session.run(None, {"x": x}) and None
+
+
+def measure(calls: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each call, after one to warm up; the calls take turns."""
+    for call in calls.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def main() -> int:
+    """Print the table, or JSON; 1 if a promise is not kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+    parser.add_argument("--repeats", type=int, default=15, help="timed calls of each (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, help="folder of compiled simulators (default: ~/.cache/sliceflow)")
+    arguments = parser.parse_args()
+    if arguments.repeats < 1:
+        parser.error("--repeats must be 1 or more")
+    rng = np.random.default_rng(0)
+    calls = {f"csim {name}": simulation(Profile.load(name), arguments.cache, rng) for name in PROFILES}
+    calls["ONNX Runtime int8 QDQ"] = runtime(quantized=True, rng=rng)
+    calls["ONNX Runtime fp32"] = runtime(quantized=False, rng=rng)
+    rows = [
+        {
+            "name": name,
+            "kind": "measured",
+            "threads": 1,
+            "repeats": arguments.repeats,
+            "best_ms": 1e3 * min(seconds),
+            "median_ms": 1e3 * statistics.median(seconds),
+            "gmacs_best": MACS / min(seconds) / 1e9,
+            "gmacs_median": MACS / statistics.median(seconds) / 1e9,
+            "target_gmacs": TARGETS.get(name.removeprefix("csim ")),
+        }
+        for name, seconds in measure(calls, arguments.repeats).items()
+    ]
+    kept = all(row["gmacs_best"] > row["target_gmacs"] for row in rows if row["target_gmacs"])
+    if arguments.json:
+        layer = {"channels": CHANNELS, "height": SIDE, "width": SIDE, "kernel": 3, "macs": MACS}
+        json.dump({"layer": layer, "rows": rows, "targets_met": kept}, sys.stdout, indent=1)
+        print()
+        return 0 if kept else 1
+    print(f"{CHANNELS} to {CHANNELS} channels, 3x3, {SIDE}x{SIDE}: {MACS / 1e6:.1f} M MAC; one thread, measured")
+    print(f"{'':24} {'best ms':>9} {'median ms':>10} {'GMAC/s (best)':>14} {'target':>7}")
+    for row in rows:
+        target = f"> {row['target_gmacs']:g}" if row["target_gmacs"] else ""
+        print(f"{row['name']:24} {row['best_ms']:9.2f} {row['median_ms']:10.2f} {row['gmacs_best']:14.2f} {target:>7}")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
