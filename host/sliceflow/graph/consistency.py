@@ -18,6 +18,8 @@ DTYPES = frozenset(
     "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()  # noqa: SIM905
 )
 """Types of host values, by NumPy's names."""
+Values = dict[str, tuple[tuple[int, ...], str] | None]
+"""Shape and type of the host values at some step; None where only a CPU layer knows them."""
 ADDRESSES = 2**32
 """Words that a descriptor can address."""
 
@@ -39,6 +41,9 @@ def check_program(program: Program) -> None:
         _unique((value.name for value in values), f"{kind} of {where}")
         for value in values:
             _check_value(value, f"{kind} {value.name!a}")
+    for value in program.inputs:
+        if 0 in value.shape[1:]:
+            refuse("only the batch of an input may be free", f"input {value.name!a}")
     _check_layers(program, where)
     _check_steps(program)
     validate_program(
@@ -120,7 +125,7 @@ def _check_layer(layer: Layer, program: Program) -> None:
 
 def _check_steps(program: Program) -> None:
     """Walk through the steps as the runtime will, with the names that exist at each."""
-    values = {value.name for value in program.inputs}
+    values: Values = {value.name: ((1, *value.shape[1:]), value.dtype) for value in program.inputs}
     launched, used = 0, set()
     cpu_layers = {layer.name for layer in program.layers if layer.placement == "cpu"}
     for index, step in enumerate(program.steps):
@@ -136,7 +141,7 @@ def _check_steps(program: Program) -> None:
                 refuse(f"there is no CPU layer {step.layer!a}", where)
             for name in step.inputs:
                 _known(name, values, where)
-            values |= set(step.outputs)
+            values |= dict.fromkeys(step.outputs)
             used.add(step.model)
         else:
             _check_transform(step, program, values, where)
@@ -149,12 +154,12 @@ def _check_steps(program: Program) -> None:
         _known(value.name, values, "outputs")
 
 
-def _known(name: str, values: set[str], where: str) -> None:
+def _known(name: str, values: Values, where: str) -> None:
     if name not in values:
         refuse(f"nothing has produced the value {name!a}", where)
 
 
-def _check_transform(step: TransformStep, program: Program, values: set[str], where: str) -> None:
+def _check_transform(step: TransformStep, program: Program, values: Values, where: str) -> None:
     if step.tensor not in program.tensors:
         refuse(f"there is no tensor {step.tensor!a}", where)
     tensor = program.tensors[step.tensor]
@@ -165,7 +170,10 @@ def _check_transform(step: TransformStep, program: Program, values: set[str], wh
         refuse(f"the shape {step.shape} does not have the {elements} elements of tensor {step.tensor!a}", where)
     if step.direction == "to_device":
         _known(step.value, values, where)
+        found = values[step.value]
+        if found is not None and (math.prod(found[0]) != elements or found[1] != step.dtype):
+            refuse(f"value {step.value!a} is {found[1]} {found[0]}, not {step.dtype} {step.shape}", where)
     elif step.direction == "to_host":
-        values.add(step.value)
+        values[step.value] = (step.shape, step.dtype)
     else:
         refuse(f"direction must be to_device or to_host, not {step.direction!a}", where)

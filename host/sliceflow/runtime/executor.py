@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from typing import Any
 
 from numpy.typing import NDArray
 
 from sliceflow.devices.base import Device
+from sliceflow.errors import UserError
 from sliceflow.graph.program import CpuStep, FpgaStep, Program, TransformStep
 from sliceflow.runtime import transform
 from sliceflow.runtime.cpu import CpuLayers
@@ -77,7 +79,15 @@ class Executor:
     def _transform(self, step: TransformStep, values: dict[str, Array]) -> None:
         profile, tensor = self._program.profile, self._program.tensors[step.tensor]
         if step.direction == "to_device":
-            self.device.write(tensor.base, transform.to_device(values[step.value], step, tensor, profile))
+            value = values[step.value]
+            if value.dtype != step.dtype or value.size != math.prod(step.shape):
+                raise UserError(
+                    f"the value is {value.dtype} {value.shape}, not {step.dtype} {step.shape}",
+                    where=f"value {step.value!r}",
+                    why="a CPU layer made another tensor than the program expects",
+                    fix="compile the model again, with --shape if an input's shape is free",
+                )
+            self.device.write(tensor.base, transform.to_device(value, step, tensor, profile))
         else:
             data = self.device.read(tensor.base, tensor.words * profile.word_bytes)
             values[step.value] = transform.to_host(data, step, tensor, profile)
