@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,13 @@ import pytest
 from sliceflow.devices.csim import BuildOptions, build_testbench
 from sliceflow.devices.csim.build import find_compiler
 from sliceflow.devices.csim.cases import write_cases
+from sliceflow.graph.artifact import save_program
 from sliceflow.hardware.vitis import Target, write_recipe
 from tests.csim.support import CACHE, ap_headers, bench_case, profile_of
 from tests.support.random_program import random_program
+from tests.support.tiny_program import tiny_program
+
+ROOT = Path(__file__).resolve().parents[2]
 
 VENDOR_STREAM = """
 #pragma once
@@ -112,3 +117,14 @@ def test_the_vitis_recipe_runs_with_open_headers(tmp_path: Path) -> None:
     write_random(tmp_path / "cases", "int8-4x4", range(470, 476))
     result = run(executable, tmp_path / "cases")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_makefile_runs_an_exported_artifact(tmp_path: Path) -> None:
+    artifact, cases = tmp_path / "artifact", tmp_path / "cases"
+    save_program(tiny_program(), artifact)
+    export = [sys.executable, str(ROOT / "scripts" / "export_cases.py"), str(artifact), "--output", str(cases)]
+    subprocess.run(export, check=True, timeout=300)
+    make = ["make", "-C", str(ROOT / "hls" / "cpp"), f"CASES={cases}", "CXXFLAGS=-O0"]
+    result = subprocess.run(make, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 passed, 0 failed" in result.stdout
