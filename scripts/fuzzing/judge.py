@@ -12,7 +12,7 @@ SECONDS = 20.0
 """Wall time that a command may take."""
 PEAK_MB = 2048.0
 """Resident memory that a command may take."""
-MAX_MESSAGE = 4000
+MAX_MESSAGE = 5200
 """Characters of an error block."""
 MAX_NOISE = 20_000
 """Characters on stderr beside it."""

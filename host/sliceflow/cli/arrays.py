@@ -16,7 +16,7 @@ from sliceflow.errors import UserError
 from sliceflow.files import atomic_file
 from sliceflow.graph.program import Value
 
-LARGEST = 8 << 30
+LARGEST = 1 << 30
 """Largest content of an input file, unpacked, in bytes."""
 Array = NDArray[Any]
 _DAMAGED = (ValueError, TypeError, EOFError, KeyError, SyntaxError, NotImplementedError, RuntimeError)
@@ -54,7 +54,12 @@ def _npz(path: Path) -> dict[str, Array]:
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
     if size > LARGEST:
-        raise UserError(f"the file unpacks to {size} bytes", where=str(path), why=f"the limit is {LARGEST}")
+        raise UserError(
+            f"the file unpacks to {size} bytes",
+            where=str(path),
+            why=f"the limit is {LARGEST}",
+            fix="run fewer at once, or give a .npy file",
+        )
     with np.load(path, allow_pickle=False) as content:
         return {name: content[name] for name in content.files}
 

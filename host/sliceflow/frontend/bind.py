@@ -11,6 +11,7 @@ import onnx_ir as ir
 from sliceflow.errors import UserError
 from sliceflow.frontend.nodes import verify_windows
 from sliceflow.frontend.shapes import forget_shapes, infer_shapes, set_input_shapes
+from sliceflow.frontend.sizes import verify_sizes
 from sliceflow.passes import normalize
 from sliceflow.passes.edit import add_initializer, attribute, dims, input_at, integers, is_op, static_shape
 
@@ -48,6 +49,7 @@ def bind_shapes(model: ir.Model, batch: int = 1, input_shapes: Mapping[str, Sequ
     forget_shapes(bound)
     infer_shapes(bound)
     _verify_outputs(model, bound, batch)
+    verify_sizes(bound, "the model")
     return bound
 
 

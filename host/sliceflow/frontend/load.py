@@ -19,6 +19,7 @@ from sliceflow.frontend.nodes import verify_nodes, verify_windows
 from sliceflow.frontend.opset import upgrade
 from sliceflow.frontend.read import parse, read_file
 from sliceflow.frontend.shapes import infer_shapes, infer_types, set_input_shapes
+from sliceflow.frontend.sizes import verify_sizes
 from sliceflow.frontend.structure import verify_structure
 from sliceflow.passes import normalize
 
@@ -53,6 +54,7 @@ def load_model(source: Source, *, input_shapes: Mapping[str, Sequence[int]] | No
     normalize(model)
     infer_shapes(model)
     verify_loops(model, where)
+    verify_sizes(model, where)
     return model
 
 

@@ -112,6 +112,8 @@ def activation_quant(node: ir.Node) -> Quant | None:
     scale, zero = const(input_at(node, 1)), const(input_at(node, 2))
     if scale is None or scale.size != 1 or scale.dtype != np.float32:
         return None
+    if zero is None and input_at(node, 2) is not None:
+        return None  # a zero point that is computed, or an input of the model
     quantized = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
     if zero is not None:
         dtype = {"uint8": "uint8", "int8": "int8"}.get(zero.dtype.name)

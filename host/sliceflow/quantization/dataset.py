@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sliceflow.errors import UserError
 from sliceflow.quantization import images
 
-MAX_BYTES = 4 << 30
+MAX_BYTES = 768 << 20
 """Largest ``.npz`` content that is loaded."""
 Array = NDArray[Any]
 _UNREADABLE: tuple[type[Exception], ...] = (
@@ -273,7 +273,7 @@ def _read_array(stream: IO[bytes], name: str, limit: int | None, left: int) -> A
         shape = (min(shape[0], limit), *shape[1:])
     size = math.prod(shape) * dtype.itemsize
     if size > left:
-        raise ValueError(f"{name} would bring the arrays over {MAX_BYTES >> 30} GiB; use fewer samples, or .npy")
+        raise ValueError(f"{name} would bring the arrays over {MAX_BYTES >> 20} MiB; use fewer samples, or .npy")
     content = stream.read(size)
     if len(content) != size:
         raise ValueError(f"{name} ends after {len(content)} of {size} bytes")

@@ -74,8 +74,10 @@ class Normalization:
                     fix="give one number, or one for each channel",
                 )
         mean, std = (np.array(v, np.float32).reshape(-1, *[1] * max(tail, 0)) for v in (self.mean, self.std))
-        scaled = samples.astype(np.float32) * np.float32(1.0 if self.scale is None else self.scale)
-        normalized: NDArray[np.float32] = (scaled - mean) / std
+        normalized: NDArray[np.float32] = samples.astype(np.float32)  # one copy, then in place
+        normalized *= np.float32(1.0 if self.scale is None else self.scale)
+        normalized -= mean
+        normalized /= std
         return normalized
 
 
