@@ -18,14 +18,15 @@ def show(program: Program, folder: Path) -> None:
 
 
 def _print(document: dict[str, Any]) -> None:
-    columns = ("layer", "where", "what", "MACs", "channels", "lanes used", "ideal cycles", "predicted")
-    content = Table(f"{document['artifact']} for {document['profile']}", columns, right=frozenset(columns[3:]))
+    columns = ("layer", "where", "what", "MACs", "channels", "lanes", "ideal", "predicted")
+    title = f"{document['artifact']} for {document['profile']} (ideal and predicted: clock cycles of one image)"
+    content = Table(title, columns, right=frozenset(columns[3:]))
     for layer in document["layers"]:
         on_fpga = layer["placement"] == "fpga"
         content.add(
             layer["name"],
             layer["placement"],
-            layer["op"] if on_fpga else f"{layer['op']}: {layer['reason']}",
+            layer["op"] if layer["placement"] != "cpu" else f"{layer['op']}: {layer['reason']}",
             count(layer["macs"]),
             f"{layer['channels_in']} -> {layer['channels_out']}",
             share(layer["lanes_used"]) if on_fpga and layer["macs"] else "",

@@ -30,13 +30,15 @@ def write_table(table: Table, stream: TextIO) -> None:
 
 
 def _write_rich(table: Table, stream: TextIO) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=Text(table.title), title_justify="left")
+    drawn = RichTable(title=Text(table.title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
-        drawn.add_column(column, justify="right" if column in table.right else "left", overflow="fold")
+        number = column in table.right
+        drawn.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in table.rows:
         drawn.add_row(*(Text(cell) for cell in row))
     Console(file=stream).print(drawn)
