@@ -1,6 +1,6 @@
 """Speed of the C simulation beside ONNX Runtime: one layer, 64 to 64 channels, 3x3, 56x56 pixels, on one core.
 
-usage: python scripts/bench_csim.py [--json] [--repeats N] [--cache FOLDER]
+usage: python -m scripts.figures.csim [--json] [--write] [--repeats N] [--cache FOLDER]
 
 Every figure is measured in this run: the best and the median of N, the two sides taking turns, so that a busy machine
 disturbs both alike. ONNX Runtime executes the same convolution as an int8 QDQ model and as float32, with one thread.
@@ -21,6 +21,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from scripts.figures import record
 from sliceflow.devices.csim import CsimLibrary
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import Descriptor, Op
@@ -140,6 +141,7 @@ def main() -> int:
     """Print the table, or JSON; 1 if a promise is not kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
+    parser.add_argument("--write", action="store_true", help="record the result in docs/benchmarks")
     parser.add_argument("--repeats", type=int, default=15, help="timed calls of each (default: %(default)s)")
     parser.add_argument("--cache", type=Path, help="folder of compiled simulators (default: ~/.cache/sliceflow)")
     arguments = parser.parse_args()
@@ -169,11 +171,24 @@ def main() -> int:
         json.dump({"layer": layer, "rows": rows, "targets_met": kept}, sys.stdout, indent=1)
         print()
         return 0 if kept else 1
-    print(f"{CHANNELS} to {CHANNELS} channels, 3x3, {SIDE}x{SIDE}: {MACS / 1e6:.1f} M MAC; one thread, measured")
-    print(f"{'':24} {'best ms':>9} {'median ms':>10} {'GMAC/s (best)':>14} {'target':>7}")
-    for row in rows:
-        target = f"> {row['target_gmacs']:g}" if row["target_gmacs"] else ""
-        print(f"{row['name']:24} {row['best_ms']:9.2f} {row['median_ms']:10.2f} {row['gmacs_best']:14.2f} {target:>7}")
+    header = ["", "best ms", "median ms", "GMAC/s (best)", "target"]
+    cells = [
+        [
+            row["name"],
+            f"{row['best_ms']:.2f}",
+            f"{row['median_ms']:.2f}",
+            f"{row['gmacs_best']:.2f}",
+            f"> {row['target_gmacs']:g}" if row["target_gmacs"] else "",
+        ]
+        for row in rows
+    ]
+    text = (
+        f"# Speed of the C simulation\n\n{CHANNELS} to {CHANNELS} channels, 3x3, {SIDE}x{SIDE} pixels: {MACS / 1e6:.1f} M MAC. "
+        f"Measured, one thread, {arguments.repeats} runs taking turns.\n\n{record.table(header, cells)}"
+    )
+    print(text)
+    if arguments.write:
+        record.write("csim", text, rows)
     return 0 if kept else 1
 
 
