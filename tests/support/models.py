@@ -139,3 +139,115 @@ def apply(kind: type[Pass], model: onnx.ModelProto) -> tuple[ir.Model, int]:
     result = step(rewritten)
     assert result.modified == (step.changes > 0)
     return rewritten, step.changes
+
+
+def random_cnn(seed: int, *, quantized: bool = False) -> onnx.ModelProto:
+    """A chain of layers in the spellings that the normalizing passes take apart, with a residual and a head."""
+    g = Graph(seed)
+    rng, size, channels = g.rng, int(g.rng.integers(6, 12)), int(g.rng.integers(1, 6))
+    y = g.input("N", channels, size, size)
+    for _ in range(int(rng.integers(2, 6))):
+        kind = str(rng.choice(["conv", "conv", "same", "pad", "affine", "pool", "residual", "no-op"]))
+        if quantized and rng.random() < 0.5:
+            y = g.quantize(y)
+        if kind in ("conv", "same", "pad"):
+            y, channels = _random_conv(g, y, channels, kind, quantized)
+            y = g.batch_norm(y, channels) if rng.random() < 0.5 else y
+            y = g.node("Relu", y) if rng.random() < 0.5 else y
+        elif kind == "affine":
+            scaled = g.node("Mul", y, g.random(channels, 1, 1)) if rng.random() < 0.5 else g.batch_norm(y, channels)
+            y = g.node("Sub", scaled, g.random(1, channels, 1, 1))
+        elif kind == "pool":
+            border = g.constant([0, 0, 1, 1, 0, 0, 1, 1], "int64")
+            padded = g.node("Pad", g.node("Relu", y), border)
+            y = g.node(str(rng.choice(["MaxPool", "AveragePool"])), padded, kernel_shape=[3, 3])
+        elif kind == "residual":
+            y = g.node("Sum", y, g.node("Relu", y), g.node("Conv", y, g.random(channels, channels, 1, 1)))
+        else:
+            y = g.node("Dropout", g.node("Identity", y))
+    return g.model(_random_head(g, y, channels))
+
+
+def _random_conv(g: Graph, source: str, channels: int, kind: str, quantized: bool) -> tuple[str, int]:
+    outputs, kernel = int(g.rng.integers(1, 7)), int(g.rng.integers(1, 4))
+    shape = (outputs, channels, kernel, kernel)
+    weights = g.dequantized(shape, axis=0) if quantized and g.rng.random() < 0.7 else g.random(*shape)
+    inputs = [weights, *([g.random(outputs)] if g.rng.random() < 0.5 else [])]
+    if kind == "pad":
+        source = g.node("Pad", source, g.constant([0, 0, 1, 2, 0, 0, 2, 1], "int64"), g.constant(0.0))
+    mode = str(g.rng.choice(["SAME_UPPER", "SAME_LOWER"])) if kind == "same" else "NOTSET"
+    pads = {} if kind == "same" else {"pads": [1, 1, 1, 1]}
+    return g.node("Conv", source, *inputs, auto_pad=mode, **pads), outputs
+
+
+def _random_head(g: Graph, source: str, channels: int) -> str:
+    pooled = g.node("ReduceMean", source, g.constant([-1, -2], "int64"), keepdims=int(g.rng.integers(2)))
+    flat = g.node("Reshape", pooled, g.constant([0, -1], "int64"))
+    y = g.node("Add", g.random(7), g.node("MatMul", flat, g.random(channels, 7)))
+    return g.node("Gemm", y, g.random(7, 3), g.random(3), alpha=0.5) if g.rng.random() < 0.5 else y
+
+
+def mutate_bytes(data: bytes, seed: int) -> bytes:
+    """The data with some of its bits, bytes or runs changed, or cut off."""
+    rng = np.random.default_rng(seed)
+    if rng.random() < 0.1:
+        return data[: rng.integers(len(data))]
+    changed = bytearray(data)
+    for _ in range(int(rng.choice([1, 1, 2, 4, 16]))):
+        at, kind = int(rng.integers(len(changed))), rng.integers(5)
+        if kind == 0:
+            changed[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            changed[at] = int(rng.choice([0, 1, 0x7F, 0x80, 0xFF]))
+        elif kind == 2:
+            changed[at:at] = rng.bytes(int(rng.integers(1, 9)))
+        elif kind == 3:
+            changed[at : at + 10] = b"\xff" * 9 + b"\x01"
+        else:
+            del changed[at : at + int(rng.integers(1, 9))]
+        changed = changed or bytearray(b"\0")
+    return bytes(changed)
+
+
+_NUMBERS = (0, -1, 1, 2, 3, 7, 1 << 31, 1 << 40, 1 << 62, -(1 << 62))
+
+
+def mutate_structure(data: bytes, seed: int) -> bytes:
+    """The model with wrong operators, attributes, inputs, sizes or opset, but still well-formed protobuf."""
+    rng = np.random.default_rng(seed)
+    model = onnx.ModelProto.FromString(data)
+    graph = model.graph
+    for _ in range(int(rng.choice([1, 1, 2, 4]))):
+        node, kind = graph.node[int(rng.integers(len(graph.node)))], int(rng.integers(7))
+        number = int(rng.choice(np.array(_NUMBERS, np.int64)))
+        if kind == 0:
+            node.op_type = graph.node[int(rng.integers(len(graph.node)))].op_type
+        elif kind == 1 and node.attribute:
+            _mutate_attribute(node.attribute[int(rng.integers(len(node.attribute)))], number, rng)
+        elif kind == 2 and node.attribute:
+            del node.attribute[int(rng.integers(len(node.attribute)))]
+        elif kind == 3 and node.input:
+            names = [name for other in graph.node for name in other.output] + [""]
+            node.input[int(rng.integers(len(node.input)))] = names[int(rng.integers(len(names)))]
+        elif kind == 4 and graph.initializer:
+            tensor = graph.initializer[int(rng.integers(len(graph.initializer)))]
+            sizes = rng.integers(0, 4, int(rng.integers(0, 5)))
+            tensor.CopyFrom(numpy_helper.from_array(np.full(sizes, number % 100, np.float32), tensor.name))
+        elif kind == 5 and graph.input:
+            dims = graph.input[int(rng.integers(len(graph.input)))].type.tensor_type.shape.dim
+            if dims:
+                dims[int(rng.integers(len(dims)))].dim_value = number
+        else:
+            model.opset_import[0].version = int(rng.integers(6, 28))
+    return model.SerializeToString()
+
+
+def _mutate_attribute(item: onnx.AttributeProto, number: int, rng: np.random.Generator) -> None:
+    if item.ints and rng.random() < 0.7:
+        item.ints[int(rng.integers(len(item.ints)))] = number
+    elif item.ints:
+        item.ints.append(number)
+    elif item.type == onnx.AttributeProto.INT:
+        item.i = number
+    else:
+        item.type = int(rng.integers(1, 12))

@@ -44,7 +44,7 @@ def bind_shapes(model: ir.Model, batch: int = 1, input_shapes: Mapping[str, Sequ
     _bind_foreign(bound, symbols, batch)
     set_input_shapes(bound, {**shapes, **given})
     infer_shapes(bound)
-    verify_windows(bound)
+    _verify_windows(bound, batch, changed=bool(old - {batch}))
     normalize(bound)
     forget_shapes(bound)
     infer_shapes(bound)
@@ -109,6 +109,21 @@ def _bind_foreign(model: ir.Model, symbols: set[str], batch: int) -> None:
             found = dims(value)
             if found is not None:
                 value.shape = ir.Shape([batch if size is not None and size in symbols else size for size in found])
+
+
+def _verify_windows(bound: ir.Model, batch: int, *, changed: bool) -> None:
+    """A layer that contradicts itself with a new batch size only is no fault of the exporter."""
+    try:
+        verify_windows(bound)
+    except UserError as error:
+        if not changed:
+            raise
+        raise UserError(
+            f"the model cannot run with batch size {batch}",
+            where=error.where,
+            why=f"the batch must be the first dimension everywhere, but then {error.what}",
+            fix="export the model with the batch first, or with batch size 1",
+        ) from error
 
 
 def _verify_outputs(model: ir.Model, bound: ir.Model, batch: int) -> None:

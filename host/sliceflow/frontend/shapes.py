@@ -16,6 +16,7 @@ from sliceflow.passes.resolve_reshape import ResolveReshape
 logger = logging.getLogger(__name__)
 _LARGEST = 1 << 31
 _MAX_ROUNDS = 200
+_INVENTED = "unk__"
 _SMALL_BYTES = 1000
 """Constants up to this size may be shapes, axes or scales, whose values inference reads."""
 
@@ -36,13 +37,22 @@ def infer_types(model: ir.Model) -> None:
     for info in (*found.value_info, *found.output):
         value = values.get(info.name)
         if value is not None and info.type.WhichOneof("value") is not None:
+            _forget_invented(info)
             ir.serde.deserialize_value_info_proto(info, value)
+
+
+def _forget_invented(info: onnx.ValueInfoProto) -> None:
+    """Names that inference gives to unknown dimensions would be kept by the next run, even where it knows better."""
+    if info.type.WhichOneof("value") == "tensor_type":
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_param.startswith(_INVENTED):
+                dim.ClearField("dim_param")
 
 
 def _skeleton(model: ir.Model) -> onnx.ModelProto:
     """The model with large constants as inputs of the same shape."""
     graph = onnx.GraphProto(name="skeleton")
-    graph.node.extend(ir.to_proto(node) for node in model.graph)
+    graph.node.extend(ir.serde.serialize_node(node) for node in model.graph)
     for value in model.graph.inputs:
         graph.input.append(ir.serde.serialize_value(value))
     for name, value in model.graph.initializers.items():

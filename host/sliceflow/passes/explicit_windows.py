@@ -24,6 +24,7 @@ class ExplicitWindows(Pass):
        (kernel - 1) * dilation + 1 - in``, at least 0; the odd cell goes to the end (UPPER) or the start (LOWER). With
        stride 1 the size of the input does not matter; otherwise a dynamic one leaves the node as it is until shapes
        are bound.
+    5. ``ceil_mode`` becomes 0 where rounding up adds no window: a window must not begin behind the map.
     """
 
     name = "explicit-windows"
@@ -55,6 +56,11 @@ class ExplicitWindows(Pass):
         if pads is None:
             return changed
         changed |= set_attributes(node, {"pads": pads})
+        sizes = _floor_sizes(node, kernel, values["strides"], dilations, pads) if values.get("ceil_mode") else None
+        if sizes is not None:  # shape inference counts the window that is none
+            set_attributes(node, {"ceil_mode": 0})
+            node.outputs[0].shape = ir.Shape([*(dims(node.inputs[0]) or ())[:2], *sizes])
+            changed = True
         return node.attributes.pop("auto_pad", None) is not None or changed
 
     def ensures(self, model: ir.Model) -> None:
@@ -96,3 +102,21 @@ def _pads(node: ir.Node, kernel: list[int], strides: list[int], dilations: list[
         begin.append(large if mode == "SAME_LOWER" else small)
         end.append(small if mode == "SAME_LOWER" else large)
     return begin + end
+
+
+def _floor_sizes(
+    node: ir.Node, kernel: list[int], strides: list[int], dilations: list[int], pads: list[int]
+) -> list[int] | None:
+    """Rule 5: the size of the output without rounding up; None if rounding up adds windows, or sizes are unknown."""
+    found = dims(node.inputs[0])
+    if found is None or len(found) != len(kernel) + 2:
+        return None
+    result = []
+    for axis, (size, window, stride, dilation) in enumerate(zip(found[2:], kernel, strides, dilations, strict=True)):
+        if not isinstance(size, int):
+            return None
+        room = size + pads[axis] + pads[axis + len(kernel)] - (window - 1) * dilation - 1
+        if room % stride and (room // stride + 1) * stride < size + pads[axis]:
+            return None
+        result.append(room // stride + 1)
+    return result

@@ -132,15 +132,19 @@ def _counts_alike(node: ir.Node) -> bool:
     return bool(attribute(node, "count_include_pad", 0)) or not any(attribute(node, "pads"))
 
 
-def _never_negative(value: ir.Value | None) -> bool:
-    """Whether a float tensor comes from a Relu or from a Clip at 0 or above."""
+def _never_negative(value: ir.Value | None, depth: int = 6) -> bool:
+    """Whether a float tensor comes from a Relu or the like, also through sums, pools and joins."""
     node = value.producer() if value is not None else None
-    if node is None:
+    if node is None or depth == 0:
         return False
     if is_op(node, "Clip"):
         low = scalar(input_at(node, 1))
         return low is not None and low >= 0
-    return is_op(node, "Relu")
+    if is_op(node, "MaxPool", "AveragePool", "Identity", "Reshape", "Transpose"):
+        return _never_negative(node.inputs[0], depth - 1)
+    if is_op(node, "Add", "Mul", "Concat"):
+        return all(_never_negative(item, depth - 1) for item in node.inputs[:16]) and len(node.inputs) <= 16
+    return is_op(node, "Relu", "Sigmoid", "HardSigmoid", "Softmax")
 
 
 def _legal(node: ir.Node, pads: list[int]) -> bool:

@@ -25,7 +25,8 @@ from sliceflow.passes.edit import (
 class RemoveNoOps(Pass):
     """Nodes whose output equals their input are removed.
 
-    1. Identity; Dropout (inference: the mask, if read, is all true and keeps the node); Cast to the same type.
+    1. Identity; Dropout (inference: the mask, if read, is all true and keeps the node); Cast and CastLike
+       to the same type.
     2. Concat, Sum, Max, Min and Mean of one tensor.
     3. Pad by nothing.
     4. Transpose that keeps the order.
@@ -70,6 +71,8 @@ def _kept(node: ir.Node, source: ir.Value) -> ir.Value | None:
         same = not any(integers(input_at(node, 1)) or [1])
     elif op_type == "Cast":
         same = source.dtype is not None and int(source.dtype) == attribute(node, "to")
+    elif op_type == "CastLike":
+        same = source.dtype is not None and node.inputs[1] is not None and node.inputs[1].dtype == source.dtype
     else:
         same = _identity(node, source)
     return source if same else None

@@ -7,7 +7,6 @@ import onnx
 import onnx_ir as ir
 import pytest
 from onnx import helper, numpy_helper
-from tests.support.models import Graph, apply, assert_same_outputs, operators
 
 from sliceflow.errors import UserError
 from sliceflow.passes.dequantize_layout import DequantizeLayout
@@ -17,6 +16,7 @@ from sliceflow.passes.remove_no_ops import RemoveNoOps
 from sliceflow.passes.resolve_reshape import ResolveReshape
 from sliceflow.passes.sum_to_add import SumToAdd
 from sliceflow.passes.to_flatten import ToFlatten
+from tests.support.models import Graph, apply, assert_same_outputs, operators
 
 
 def ints(g, *values):

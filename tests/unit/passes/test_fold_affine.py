@@ -6,10 +6,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
-from tests.support.models import Graph, apply, assert_same_outputs, operators
 
 from sliceflow.passes.batch_norm_to_conv import BatchNormToConv
 from sliceflow.passes.fold_affine import FoldAffineBackward, FoldAffineForward
+from tests.support.models import Graph, apply, assert_same_outputs, operators
 
 
 @pytest.mark.parametrize("bias", [True, False])

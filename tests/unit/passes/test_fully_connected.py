@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.support.models import Graph, apply, assert_same_outputs, operators
 
 from sliceflow.passes.fully_connected import FullyConnected
+from tests.support.models import Graph, apply, assert_same_outputs, operators
 
 CANONICAL = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.support.models import Graph, apply, assert_same_outputs, operators
 
 from sliceflow.passes.explicit_windows import ExplicitWindows
 from sliceflow.passes.merge_pad import MergePad
+from tests.support.models import Graph, apply, assert_same_outputs, operators
 
 PADS = [0, 0, 1, 0, 0, 0, 2, 1]
 
@@ -69,14 +69,22 @@ def test_lowest_number_into_max_pool(value):
     assert_same_outputs(model, after)
 
 
-@pytest.mark.parametrize("before", ["Relu", "Clip", "Tanh"])
+def positive(g, kind, x):
+    if kind == "Clip":
+        return g.node("Clip", x, g.constant(0.0), g.constant(6.0))
+    if kind in ("Add", "Concat"):
+        parts = [g.node("Relu", x), g.node("MaxPool", g.node("Sigmoid", x), kernel_shape=[1, 1])]
+        return g.node(kind, *parts, **({"axis": 1} if kind == "Concat" else {}))
+    return g.node("Add", g.node("Relu", x), x) if kind == "half" else g.node(kind, x)
+
+
+@pytest.mark.parametrize("before", ["Relu", "Clip", "Add", "Concat", "Tanh", "half"])
 def test_zero_into_max_pool_behind_what_is_never_negative(before):
     g = Graph(6)
-    x = g.input("N", 3, 5, 6)
-    y = g.node("Clip", x, g.constant(0.0), g.constant(6.0)) if before == "Clip" else g.node(before, x)
+    y = positive(g, before, g.input("N", 3, 5, 6))
     model = g.model(g.node("MaxPool", pad(g, y, pads=[0, 0, 1, 1, 0, 0, 1, 1]), kernel_shape=[3, 3]))
     after, changes = merged(model)
-    assert bool(changes) == (before != "Tanh")
+    assert bool(changes) == (before not in ("Tanh", "half"))
     assert_same_outputs(model, after)
 
 

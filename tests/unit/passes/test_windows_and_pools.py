@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.support.models import Graph, apply, assert_same_outputs, operators, run_model
 
 from sliceflow.passes.explicit_windows import ExplicitWindows
 from sliceflow.passes.to_global_pool import ToGlobalPool
+from tests.support.models import Graph, apply, assert_same_outputs, operators, run_model
 
 
 def conv_or_pool(g, op, kernel, **window):
