@@ -1,0 +1,109 @@
+"""How much of nine well-known networks runs on the accelerator.
+
+usage: python -m scripts.figures.light_models [MODEL ...] [--run]
+
+The networks are those that the onnx package carries (`light_*.onnx`). Each is compiled for a float profile as it is,
+and quantized for an integer one. Every compilation is a process of its own, so that peak memory is its own too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+from scripts.figures.record import table, write
+from tests.support import light_models
+
+PROFILES = ("fp32-4x4", "int8-8x8")
+TARGET = 0.99
+"""Share of the multiply-accumulates that the accelerator should do (shufflenet is reported without a target)."""
+
+
+def main() -> int:
+    """Compile, print, record; with ``--run`` also simulate. Returns 1 if a network misses the target."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=light_models.NAMES, help="names without light_; all if omitted")
+    parser.add_argument("--run", action="store_true", help="also run int8 on csim and compare with ONNX Runtime")
+    arguments = parser.parse_args()
+    results = []
+    for name in arguments.models:
+        for profile in PROFILES:
+            found = _alone(light_models.measure, name, profile)
+            if arguments.run and profile.startswith("int8"):
+                found["max_error_steps"] = _alone(_difference, name)
+            results.append(found)
+            print(_line(found), flush=True)
+    text = _page(results, simulated=arguments.run)
+    print(text)
+    if set(arguments.models) == set(light_models.NAMES):
+        write("light_models", text, results)
+    missed = [r for r in results if r["model"] != "shufflenet" and r["totals"]["fpga_share"] <= TARGET]
+    return 1 if missed else 0
+
+
+def _alone(function: Any, *arguments: str) -> Any:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _difference(name: str) -> float:
+    return round(light_models.difference(name, "csim")[0], 3)
+
+
+def _line(found: dict[str, Any]) -> str:
+    share = found["totals"]["fpga_share"]
+    return f"{found['model']:>14} {found['profile']}: {share:8.3%} of the MACs, {found['peak_mib']} MiB"
+
+
+def _page(results: list[dict[str, Any]], *, simulated: bool) -> str:
+    header = ["model", "profile", "nodes", "FPGA layers", "CPU nodes", "MMACs", "MACs on the FPGA", "lanes used"]
+    header += ["ideal Mcycles", "predicted Mcycles", "compile s", "peak MiB"] + ["error in steps"] * simulated
+    rows = []
+    for found in results:
+        totals = found["totals"]
+        rows.append(
+            [
+                found["model"],
+                found["profile"],
+                found["nodes"],
+                totals["fpga_layers"],
+                totals["cpu_layers"],
+                f"{totals['macs'] / 1e6:.1f}",
+                f"{totals['fpga_share']:.2%}",
+                f"{totals['lanes_used']:.1%}",
+                f"{totals['ideal_cycles'] / 1e6:.3f}",
+                f"{totals['predicted_cycles'] / 1e6:.3f}",
+                found["compile_seconds"],
+                found["peak_mib"],
+                *([found.get("max_error_steps", "")] if simulated else []),
+            ]
+        )
+    parts = [
+        "# Nine networks of the onnx package",
+        "Nodes are counted in the normalized float model, MACs for one image. CPU nodes include the quantization and\n"
+        "reshaping that their neighbours need. *Lanes used*: useful products over those that the array performs in its\n"
+        "ideal cycles. Peak memory is that of a process which loads, quantizes (int8, two images) and compiles.",
+        table(header, rows),
+    ]
+    if simulated:
+        parts.append(
+            "*Error*: the network with seeded random weights, quantized, on csim against ONNX Runtime's run of the\n"
+            "same model: largest difference before the Softmax, in steps of that tensor's scale."
+        )
+    parts += ["## What stays on the CPU", table(["model", "profile", "nodes", "operator", "reason"], _reasons(results))]
+    return "\n\n".join(parts)
+
+
+def _reasons(results: list[dict[str, Any]]) -> list[list[Any]]:
+    return [
+        [found["model"], found["profile"], group["count"], group["op"], group["reason"]]
+        for found in results
+        for group in found["cpu"]
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
