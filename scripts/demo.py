@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from models.data import write_sets  # noqa: E402
-
 from sliceflow.errors import SliceflowError  # noqa: E402
 from sliceflow.runtime.session import Session  # noqa: E402
 

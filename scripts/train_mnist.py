@@ -28,7 +28,6 @@ from models.data import MNIST_SHA256, mnist5k  # noqa: E402
 from models.export import export_onnx  # noqa: E402
 from models.prune import prune_filters  # noqa: E402
 from models.vgg import Vgg  # noqa: E402
-
 from sliceflow.errors import SliceflowError  # noqa: E402
 from sliceflow.files import write_file  # noqa: E402
 

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
-from models.data import mnist5k
 from numpy.typing import NDArray
-from scripts.figures import record
 
+from models.data import mnist5k
+from scripts.figures import record
 from sliceflow.devices.base import open_device
 from sliceflow.frontend import load_model
 from sliceflow.graph.program import Program

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scripts.figures import record
 
+from scripts.figures import record
 from sliceflow.machine import cores
 
 PROFILE = "int8-8x8"

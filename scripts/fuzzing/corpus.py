@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
-from tests.support.models import Graph
-from tests.support.random_network import quantize_with_onnxruntime, random_network
 
 from sliceflow.cli import main
+from tests.support.models import Graph
+from tests.support.random_network import quantize_with_onnxruntime, random_network
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _NODE_TESTS = (

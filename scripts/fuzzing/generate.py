@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 import onnx
+
 from scripts.fuzzing.byte_mutations import BYTE_MUTATIONS
 from scripts.fuzzing.case import Case, Command
 from scripts.fuzzing.corpus import Corpus, Seed

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
 from scripts.fuzzing.field_mutations import FLOATS, INTEGERS, TEXTS
 
 GraphMutation = Callable[[onnx.ModelProto, random.Random], str]

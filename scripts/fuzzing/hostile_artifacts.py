@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onnx
+
 from scripts.fuzzing.byte_mutations import BYTE_MUTATIONS
 from scripts.fuzzing.field_mutations import INTEGERS, mutate_fields
 from scripts.fuzzing.graph_mutations import GRAPH_MUTATIONS

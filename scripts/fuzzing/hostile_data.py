@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 from scripts.fuzzing.byte_mutations import BYTE_MUTATIONS
 
 HostileData = Callable[[Path, bytes, random.Random], str]

@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from tests.support import tiny_models
 
 from sliceflow.cli import main
 from sliceflow.graph.artifact import load_program, save_program, source_models
 from sliceflow.runtime import Session
+from tests.support import tiny_models
 
 
 def onnx_runtime(path, x):

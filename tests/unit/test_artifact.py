@@ -11,12 +11,12 @@ import time
 
 import numpy as np
 import pytest
-from tests.support import artifact_fuzz, tiny_program
 
 from sliceflow.errors import UserError
 from sliceflow.graph.artifact import load_program, save_program, source_models
 from sliceflow.graph.program import CpuStep, Layer, Program
 from sliceflow.runtime import Session
+from tests.support import artifact_fuzz, tiny_program
 
 
 def program_with_cpu_layer() -> Program:

@@ -9,10 +9,10 @@ import time
 
 import numpy as np
 import pytest
-from tests.support import golden, tiny_program
 
 from sliceflow.cli import main
 from sliceflow.graph.artifact import load_program, save_program
+from tests.support import golden, tiny_program
 
 SLICEFLOW = [sys.executable, "-c", "import sys; from sliceflow.cli import main; sys.exit(main())"]
 

@@ -4,12 +4,12 @@ import dataclasses
 import math
 
 import pytest
-from tests.support.random_program import random_layer, sub_ranges
 
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import AddMode, Descriptor, Op, PoolMode
 from sliceflow.hardware.cycles import CycleEstimate, ideal_cycles, predict
 from sliceflow.hardware.profile import Profile
+from tests.support.random_program import random_layer, sub_ranges
 
 PROFILES = [Profile.load(name) for name in Profile.names()]
 VGG16 = [(64, 224, 2), (128, 112, 2), (256, 56, 3), (512, 28, 3), (512, 14, 3)]

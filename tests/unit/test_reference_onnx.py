@@ -7,13 +7,13 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
-from tests.support.logical_layer import Convolution, Packed, output, pack
 
 from sliceflow.graph.descriptor import AddMode, Descriptor, Op, PoolMode
 from sliceflow.graph.validate import validate_program
 from sliceflow.hardware.profile import Profile
 from sliceflow.reference.machine import execute
 from sliceflow.reference.numerics import fixed_point
+from tests.support.logical_layer import Convolution, Packed, output, pack
 
 PROFILES = [
     Profile.load("int8-8x8"),

@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.support.random_program import Case, random_layer, random_program, sub_ranges
-from tests.support.scalar_machine import ScalarMachine
 
 from sliceflow.graph.descriptor import AddMode, Descriptor, Op, PoolMode
 from sliceflow.hardware.profile import Profile
 from sliceflow.reference.machine import execute
+from tests.support.random_program import Case, random_layer, random_program, sub_ranges
+from tests.support.scalar_machine import ScalarMachine
 
 SMALL = dataclasses.replace(
     Profile.load("int8-4x4"), name="int8-2x4", cpi=2, cpo=4, bank_words=64, accumulator_pixels=128

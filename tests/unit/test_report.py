@@ -3,7 +3,6 @@
 import io
 
 import pytest
-from tests.support import tiny_program
 
 from sliceflow.bench import BenchOptions
 from sliceflow.bench.measure import measure, percentile
@@ -11,6 +10,7 @@ from sliceflow.errors import UserError
 from sliceflow.hardware.transfer import LINKS, crossing_bytes
 from sliceflow.report.compilation import compilation_json
 from sliceflow.report.tables import Table, count, share, size, write_table
+from tests.support import tiny_program
 
 
 def test_percentiles_are_values_that_occurred():

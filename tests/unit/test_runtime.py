@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from tests.support import tiny_program
 
 from sliceflow.devices import open_device
 from sliceflow.devices.reference import ReferenceDevice
@@ -20,6 +19,7 @@ from sliceflow.hardware.profile import Profile
 from sliceflow.runtime import Session, transform
 from sliceflow.runtime.values import random_inputs
 from sliceflow.runtime.verify import verify
+from tests.support import tiny_program
 
 
 @st.composite

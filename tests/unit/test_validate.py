@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.support.random_program import Case, random_layer, random_program
 
 from sliceflow.errors import UserError
 from sliceflow.graph import geometry
@@ -12,6 +11,7 @@ from sliceflow.graph.descriptor import AddMode, Descriptor, Op, PoolMode, TableM
 from sliceflow.graph.validate import MAX_SIDE, validate_parameters, validate_program
 from sliceflow.hardware.profile import Profile
 from sliceflow.reference.machine import execute
+from tests.support.random_program import Case, random_layer, random_program
 
 INT = Profile.load("int8-8x8")
 FLOAT = Profile.load("fp32-4x4")

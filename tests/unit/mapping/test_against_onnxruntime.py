@@ -3,13 +3,13 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.support.random_network import quantize_with_onnxruntime, random_network, round_scales, run_onnxruntime
 
 from sliceflow.frontend import load_model
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
 from sliceflow.runtime.session import Session
+from tests.support.random_network import quantize_with_onnxruntime, random_network, round_scales, run_onnxruntime
 
 WIDE = Profile(**{**Profile.load("int8-8x8").to_json(), "name": "int8-4x16", "cpi": 4, "cpo": 16})
 PROFILES = [*(Profile.load(name) for name in ("int8-8x8", "int8-16x16", "int8-4x4")), WIDE]

@@ -2,11 +2,10 @@
 
 import json
 
-from tests.unit.mapping.graphs import Graph
-
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import trace_compilation
 from sliceflow.mapping.dump import to_dot, to_json
+from tests.unit.mapping.graphs import Graph
 
 
 def traced():

@@ -3,11 +3,11 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.mapping.graphs import Graph
 
 from sliceflow.graph.program import contiguous_runs, lane_index
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
+from tests.unit.mapping.graphs import Graph
 
 
 @given(st.integers(1, 100), st.sampled_from([1, 3, 4, 8, 16]), st.sets(st.integers(0, 100)))

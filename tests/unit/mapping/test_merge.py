@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tests.unit.mapping.graphs import Graph
 
 from sliceflow.errors import UserError
 from sliceflow.graph.descriptor import AddMode, Op, PoolMode, TableMode
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import check, compile_model
+from tests.unit.mapping.graphs import Graph
 
 PROFILE = Profile.load("int8-8x8")
 
