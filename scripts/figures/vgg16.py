@@ -2,8 +2,8 @@
 
 usage: python -m scripts.figures.vgg16 [--widths 0.5 0.7 1] [--write]
 
-For each width, in processes of their own: export with seeded weights, quantize (calibrated on one random image; accuracy
-is not the point), then measured: `sliceflow compile` of the quantized ONNX file (wall time, peak memory), and one image
+For each width, in processes of their own: export with seeded weights, quantize (calibrated on one random image;
+accuracy is not the point), then measured: `sliceflow compile` of the quantized ONNX file (wall time, peak memory), and one image
 on csim with all cores. Needs torch and about 3 GB of disk in the temporary folder.
 """
 

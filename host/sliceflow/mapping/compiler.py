@@ -16,7 +16,7 @@ from sliceflow.hardware.profile import Profile
 from sliceflow.mapping.emit import emit
 from sliceflow.mapping.legalize import legalize
 from sliceflow.mapping.lower import DoesNotFitError
-from sliceflow.mapping.onnx_view import shape
+from sliceflow.mapping.onnx_view import const, is_op, shape
 from sliceflow.mapping.partition import Partition, is_glue, macs_of, partition
 from sliceflow.mapping.plan import LayerPlan, Refusal
 from sliceflow.mapping.schedule import Action, Scheduler
@@ -156,7 +156,7 @@ def check(
         if node in mapped or is_glue(node):
             continue
         refusal = found.refusals.get(node, Refusal("it is not part of any accelerator layer", ""))
-        dims = [shape(v) for v in node.inputs if v is not None and v.const_value is None]
+        dims = [shape(value) for value in node.inputs if value is not None and not _is_constant(value)]
         findings.append(
             Finding(
                 node=str(node.name),
@@ -170,6 +170,13 @@ def check(
     return findings, sum(unit.macs for unit in found.layers if isinstance(unit, LayerPlan))
 
 
+def _is_constant(value: ir.Value) -> bool:
+    """Whether a value is a weight: a constant, or a dequantized one."""
+    node = value.producer()
+    source = node.inputs[0] if node is not None and is_op(node, "DequantizeLinear") else value
+    return const(source) is not None
+
+
 def _forbidden(model: ir.Model, cpu_nodes: Collection[str]) -> dict[ir.Node, Refusal]:
     by_name = {str(node.name): node for node in model.graph}
     unknown = sorted(set(cpu_nodes) - set(by_name))
@@ -178,7 +185,7 @@ def _forbidden(model: ir.Model, cpu_nodes: Collection[str]) -> dict[ir.Node, Ref
             f"the model has no node called {', '.join(map(repr, unknown))}",
             fix="use the names that `sliceflow check` or the compile report prints",
         )
-    return {by_name[name]: Refusal("you asked for the CPU (--cpu)", "") for name in cpu_nodes}
+    return {by_name[name]: Refusal("you asked for the CPU (--cpu)", "leave out --cpu") for name in cpu_nodes}
 
 
 def _nothing_mapped(found: Partition, profile: Profile) -> UserError:
