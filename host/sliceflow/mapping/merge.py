@@ -18,8 +18,8 @@ from sliceflow.graph.descriptor import AddMode, PoolMode, TableMode
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import tables
 from sliceflow.mapping.groups import is_depthwise
-from sliceflow.mapping.onnx_view import chw, input_at, is_op, only_consumer, shape
-from sliceflow.mapping.operators import POOLS, nearest_factors, pool_shape, read_kernel
+from sliceflow.mapping.onnx_view import attribute, chw, input_at, is_op, only_consumer, shape
+from sliceflow.mapping.operators import POOLS, averaging_kernel, nearest_factors, pool_shape, read_kernel
 from sliceflow.mapping.plan import Add, ConcatPlan, Core, Kernel, LayerPlan, Pool, Refusal, Stage, TensorSpec
 from sliceflow.mapping.refusals import not_a_tensor, unsupported
 from sliceflow.mapping.strips import estimated_shape, strip_rows
@@ -60,17 +60,17 @@ class Merger:
         if isinstance(result, Refusal):
             return result
         parts = [self._values.tensor(value) for value in node.inputs]
+        if attribute(node, "axis", 1) not in (1, 1 - len(shape(node.outputs[0]) or ())):
+            return Refusal("it does not concatenate channels", "keep it on the CPU")
         if any(part is None for part in parts) or result.low != -math.inf or result.high != math.inf:
             return Refusal(
                 "not all of its inputs are quantized tensors", "quantize the model with `sliceflow quantize`"
             )
         found = tuple(part for part in parts if part is not None)
-        if any(part.size[1:] != result.tensor.size[1:] or part.quant != result.tensor.quant for part in found):
+        if any(part.quant != result.tensor.quant for part in found):
             return Refusal(
                 "its inputs and output do not share one scale", "quantize the model with `sliceflow quantize`"
             )
-        if sum(part.channels for part in found) != result.tensor.channels:
-            return Refusal("it does not concatenate channels", "keep it on the CPU")
         return ConcatPlan(name=str(node.name), nodes=(node, *result.nodes), parts=found, output=result.tensor)
 
     # roots ------------------------------------------------------------------------------------------------------
@@ -89,7 +89,9 @@ class Merger:
             source = self._values.tensor(root.inputs[0])
             if source is None:
                 return not_a_tensor(root)
-            return EXTENSIONS[root.op_type](self, _bare(root, source), root)
+            plan = EXTENSIONS[root.op_type](self, _bare(root, source), root)
+            kernel = averaging_kernel(root, source) if isinstance(plan, Refusal) else None
+            return plan if kernel is None else self._weighted(root, source, kernel)
         return unsupported(root, is_float=self._values.is_float)
 
     def _clamp(self, root: ir.Node) -> Outcome:
@@ -129,13 +131,16 @@ class Merger:
         kernel = read_kernel(root, source, is_float=self._values.is_float)
         if isinstance(kernel, Refusal):
             return kernel
+        source, flatten = self._source_of(root, source)
+        return self._weighted(root, source, kernel, flatten=flatten)
+
+    def _weighted(self, root: ir.Node, source: TensorSpec, kernel: Kernel, *, flatten: bool = False) -> Outcome:
         output = chw(shape(root.outputs[0]))
         if output is None:
             return Refusal(
                 f"its output of shape {shape(root.outputs[0])} is not a batch-1 feature map",
                 "give the input's shape with --shape",
             )
-        source, flatten = self._source_of(root, source)
         depthwise = is_depthwise(kernel.group, source.channels, kernel.weights.shape[0])
         core = Core.FULLY_CONNECTED if root.op_type == "Gemm" else Core.DEPTHWISE if depthwise else Core.CONV
         plan = LayerPlan(
@@ -371,7 +376,8 @@ def _kernel_label(root: ir.Node, core: Core, kernel: Kernel) -> str:
     if core is Core.FULLY_CONNECTED:
         return "Gemm"
     size = f"{kernel.size[0]}x{kernel.size[1]}"
-    return f"{core.value} {size}" + (f" /{kernel.stride[0]}" if kernel.stride != (1, 1) else "")
+    kind = root.op_type if root.op_type in POOLS else core.value
+    return f"{kind} {size}" + (f" /{kernel.stride[0]}" if kernel.stride != (1, 1) else "")
 
 
 EXTENSIONS: dict[str, Callable[[Merger, LayerPlan, ir.Node], Outcome]] = {

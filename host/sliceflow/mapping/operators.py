@@ -158,6 +158,35 @@ def pool_shape(node: ir.Node, source: TensorSpec, profile: Profile) -> PoolShape
     return found
 
 
+def averaging_kernel(node: ir.Node, source: TensorSpec) -> Kernel | None:
+    """An average pool that the streaming pool cannot do as a depthwise convolution with weights of one.
+
+    None if windows differ in the number of values that they average, or it is another node.
+    """
+    dims, output = shape(node.inputs[0]), chw(shape(node.outputs[0]))
+    if not is_op(node, "AveragePool") or dims is None or len(dims) not in (3, 4) or output is None:
+        return None
+    size, stride, dilation, pad = (
+        _pair(node, "kernel_shape"),
+        _pair(node, "strides"),
+        _pair(node, "dilations"),
+        _padding(node),
+    )
+    counted = bool(attribute(node, "count_include_pad", 0)) or not any(pad)
+    for axis, length in enumerate((source.height, source.width)):
+        reach = (output[1 + axis] - 1) * stride[axis] + (size[axis] - 1) * dilation[axis] + 1
+        counted = counted and reach <= length + pad[axis] + pad[2 + axis]
+    if not counted:
+        return None
+    scale = np.full(source.channels, 1 / (size[0] * size[1]))
+    ones = np.ones((source.channels, 1, *size), np.int16)
+    weights = ones if source.quant is not None else (ones * scale[0]).astype(np.float32)
+    bias = np.zeros(source.channels, np.float32 if source.quant is None else np.int64)
+    return Kernel(
+        weights=weights, scale=scale, bias=bias, stride=stride, dilation=dilation, pad=pad, group=source.channels
+    )
+
+
 def _windows_touch(pool: PoolShape, size: tuple[int, int]) -> bool:
     for axis in (0, 1):
         first = pool.window[axis] - pool.pad[axis]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from sliceflow.mapping import tables
-from sliceflow.mapping.onnx_view import input_at, is_op, shape
+from sliceflow.mapping.onnx_view import is_op, shape
 from sliceflow.mapping.plan import Refusal
 
 
@@ -27,18 +27,25 @@ def unsupported(node: ir.Node, *, is_float: bool) -> Refusal:
             f"{node.op_type} is the operator-oriented form of quantization",
             "export with QuantizeLinear/DequantizeLinear (QDQ)",
         )
+    if is_op(node, "MatMul"):
+        return Refusal("only the product of a vector and a constant matrix is mapped", "keep it on the CPU")
+    if is_op(node, "Pad"):
+        return Refusal(
+            "it does not pad with zero, or is not read by a layer alone", "pad with zero in front of a convolution"
+        )
     return Refusal(f"the accelerator has no {node.op_type}", "it runs on the CPU; replace it if its time matters")
 
 
 def not_a_tensor(node: ir.Node) -> Refusal:
     """The reason where an input is nothing that the accelerator's memory holds."""
-    dims = shape(input_at(node, 0))
-    if dims is None:
-        return Refusal(
-            "its input's shape is unknown or dynamic", "give the input's shape with --shape NAME=1x3x224x224"
-        )
-    if len(dims) < 2 or dims[0] != 1:
-        return Refusal(f"its input of shape {dims} is no batch-1 feature map or vector", "keep it on the CPU")
+    for value in node.inputs if is_op(node, "Add") else node.inputs[:1]:
+        dims = shape(value)
+        if dims is None:
+            return Refusal(
+                "its input's shape is unknown or dynamic", "give the input's shape with --shape NAME=1x3x224x224"
+            )
+        if len(dims) < 2 or dims[0] != 1:
+            return Refusal(f"its input of shape {dims} is no batch-1 feature map or vector", "keep it on the CPU")
     return Refusal(
         "its input is not quantized per tensor to 8 bits, or is a constant",
         "quantize the model with `sliceflow quantize`",

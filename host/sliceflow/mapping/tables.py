@@ -10,32 +10,41 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.errors import UserError
 from sliceflow.mapping.onnx_view import activation_quant, attribute, const, consumers, is_op
 
 ELEMENTWISE = frozenset(
     [
         "Abs",
         "Add",
+        "And",
         "Cast",
         "Ceil",
         "Celu",
         "Clip",
         "Div",
         "Elu",
+        "Equal",
         "Erf",
         "Exp",
         "Floor",
         "Gelu",
+        "Greater",
+        "GreaterOrEqual",
         "HardSigmoid",
         "HardSwish",
         "Identity",
         "LeakyRelu",
+        "Less",
+        "LessOrEqual",
         "Log",
         "Max",
         "Min",
         "Mish",
         "Mul",
         "Neg",
+        "Not",
+        "Or",
         "PRelu",
         "Pow",
         "Reciprocal",
@@ -53,6 +62,7 @@ ELEMENTWISE = frozenset(
         "Swish",
         "Tanh",
         "ThresholdedRelu",
+        "Where",
     ]
 )
 """Operators that act on each element by itself when their other inputs are scalars."""
@@ -192,6 +202,15 @@ def _run(region: Region, codes: NDArray[Any], source_type: str, result_type: str
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    (result,) = session.run(None, {str(region.source.name): codes})
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        (result,) = session.run(None, {str(region.source.name): codes})
+    except Exception as error:  # ONNX Runtime has one class for each status and no base below Exception
+        names = ", ".join(f"{node.name} ({node.op_type})" for node in region.nodes)
+        raise UserError(
+            "ONNX Runtime cannot compute the table of a function",
+            where=f"nodes {names}",
+            why=str(error),
+            fix="correct these nodes, or keep them on the CPU (--cpu NAME)",
+        ) from error
     return np.asarray(result)

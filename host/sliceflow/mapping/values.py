@@ -168,7 +168,7 @@ def clamp_of(node: ir.Node) -> tuple[float, float] | None:
             return None
         else:
             bounds.append(float(array.reshape(-1)[0]))
-    return (bounds[0], bounds[1]) if bounds[0] <= bounds[1] else None
+    return min(bounds), bounds[1]  # the upper bound wins where they cross
 
 
 def slope_of(node: ir.Node) -> float | None:
