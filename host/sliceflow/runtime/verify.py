@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sliceflow.devices.base import Device
 from sliceflow.devices.reference import ReferenceDevice
+from sliceflow.errors import UserError
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import AddMode, Descriptor
 from sliceflow.graph.program import FpgaStep, Layer, Program, Tensor, TransformStep, lane_index
@@ -110,7 +111,7 @@ def verify(program: Program, device: Device, inputs: Mapping[str, Array]) -> Ver
         inputs: an array for each input of the model, the batch first.
 
     Raises:
-        UserError: the inputs do not fit the model.
+        UserError: the inputs do not fit the model, or it overflows float32 on them, and the device does so differently.
     """
     count = check_inputs(program.inputs, inputs)
     run = _Verification(program, device)
@@ -181,6 +182,8 @@ class _Verification:
         place = result.add(np.where(used, steps, 0), int(used.sum()), profile)
         if place is None or self.first is not None:
             return
+        if profile.is_float:
+            _check_finite(first[used], f"layer {layer.name!r}, image {image}")
         row, column, lane = place[1:]
         offset = tensor.stored_offset if tensor else 0
         below = (descriptor.out_base - tensor.base) // (tensor.height * tensor.width) if tensor else 0
@@ -214,6 +217,8 @@ class _Verification:
             place = self.outputs.add(steps, first.size, profile)
             if place is None or self.first is not None:
                 continue
+            if profile.is_float:
+                _check_finite(first, f"value {name!r}, image {image}")
             channel, row, column = (*place[1:], 0, 0, 0)[:3]
             self.first = Mismatch(
                 layer="end to end",
@@ -244,6 +249,21 @@ def _channels_written(
             channels[lane_index(tensor.runs, cpi)] = np.arange(tensor.channels)
             return tensor, channels.reshape(tensor.slices, cpi)[below : below + slices]
     return None, np.arange(slices * cpi).reshape(slices, cpi)
+
+
+def _check_finite(expected: Array, where: str) -> None:
+    """Refuse to call a difference a mismatch where the reference itself left the numbers.
+
+    Raises:
+        UserError: it has infinities or NaN. Which of them comes out depends on the order of the sums.
+    """
+    if not np.isfinite(expected).all():
+        raise UserError(
+            "the model overflows float32 on these inputs, and its results cannot be compared",
+            where=where,
+            why="the order of sums is not fixed, and with it whether infinity or NaN comes out",
+            fix="check the model's weights, or verify with inputs that keep it finite",
+        )
 
 
 def _steps(expected: Array, got: Array, scale: float | None) -> NDArray[np.float64]:
