@@ -3,8 +3,8 @@
 usage: python -m scripts.figures.vgg16 [--widths 0.5 0.7 1] [--write]
 
 For each width, in processes of their own: export with seeded weights, quantize (calibrated on one random image;
-accuracy is not the point), then measured: `sliceflow compile` of the quantized ONNX file (wall time, peak memory), and one image
-on csim with all cores. Needs torch and about 3 GB of disk in the temporary folder.
+accuracy is not the point), then measured: `sliceflow compile` of the quantized ONNX file (wall time, peak memory), and
+one image on csim with all cores. Needs torch and about 3 GB of disk in the temporary folder.
 """
 
 from __future__ import annotations
