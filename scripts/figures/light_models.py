@@ -84,8 +84,8 @@ def _page(results: list[dict[str, Any]], *, simulated: bool) -> str:
     parts = [
         "# Nine networks of the onnx package",
         "Nodes are counted in the normalized float model, MACs for one image. CPU nodes include the quantization and\n"
-        "reshaping that their neighbours need. *Lanes used*: useful products over those that the array performs in its\n"
-        "ideal cycles. Peak memory is that of a process which loads, quantizes (int8, two images) and compiles.",
+        "reshaping that their neighbours need. *Lanes used*: useful products over those that the array performs in\n"
+        "its ideal cycles. Peak memory is that of a process which loads, quantizes (int8, two images) and compiles.",
         table(header, rows),
     ]
     if simulated:

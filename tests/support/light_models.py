@@ -1,0 +1,126 @@
+"""The nine weightless classification networks that the onnx package carries, for figures and end-to-end tests.
+
+Their weights are ConstantOfShape nodes, all 0.02. That is enough to map them; to compare numbers, the layers get seeded
+random weights instead.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from sliceflow.devices.base import open_device
+from sliceflow.frontend import load_model
+from sliceflow.graph.program import Program
+from sliceflow.hardware.profile import Profile
+from sliceflow.mapping import compile_model
+from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
+from sliceflow.report.compilation import compilation_json
+from sliceflow.runtime.against import compare_with_onnx
+
+_FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+NAMES = tuple(sorted(path.stem.removeprefix("light_") for path in _FOLDER.glob("light_*.onnx")))
+"""The networks."""
+
+
+def load(name: str, *, seed: int | None = None) -> ir.Model:
+    """A normalized network; with a seed, its layers have random weights."""
+    model = load_model(_FOLDER / f"light_{name}.onnx")
+    if seed is not None:
+        _randomize(model, np.random.default_rng(seed))
+    return model
+
+
+def _randomize(model: ir.Model, rng: np.random.Generator) -> None:
+    """Weights that keep the variance of the activations, and small biases."""
+    for node in list(model.graph):
+        if node.op_type not in ("Conv", "Gemm"):
+            continue
+        for index, value in enumerate(node.inputs[1:], start=1):
+            if value is None or value.const_value is None:
+                continue
+            shape = value.const_value.numpy().shape
+            deviation = np.sqrt(2 / np.prod(shape[1:])) if index == 1 else 0.1
+            array = (rng.standard_normal(shape) * deviation).astype(np.float32)
+            fresh = ir.Value(
+                name=f"{node.name}_random_{index}",
+                shape=ir.Shape(shape),
+                type=ir.TensorType(ir.DataType.FLOAT),
+                const_value=ir.tensor(array),
+            )
+            model.graph.register_initializer(fresh)
+            node.replace_input_with(index, fresh)
+
+
+def images(model: ir.Model, count: int, seed: int) -> dict[str, np.ndarray]:
+    """Seeded normal images for the one input."""
+    value = model.graph.inputs[0]
+    shape = [int(size) for size in (value.shape or ())][1:]
+    return {str(value.name): np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)}
+
+
+def quantized(model: ir.Model, *, calibration_images: int = 2, seed: int = 0) -> ir.Model:
+    """The network in int8, calibrated on a few random images."""
+    data = CalibrationData(images(model, calibration_images, seed))
+    options = QuantizationOptions(method="minmax", threads=1, batch_megabytes=64)
+    return quantize(model, data, options).model
+
+
+def without_softmax(model: ir.Model) -> ir.Model:
+    """The same network without a Softmax at its end, so that its output has a scale to count steps in."""
+    last = model.graph.outputs[0].producer()
+    if last is not None and last.op_type == "Softmax" and last.inputs[0] is not None:
+        model.graph.outputs[0] = last.inputs[0]
+        model.graph.remove(last, safe=True)
+    return model
+
+
+def compiled(model: ir.Model, name: str, profile: str) -> Program:
+    """The program, with the partition that users get."""
+    return compile_model(model, Profile.load(profile), name=name, source_sha256="0" * 64)
+
+
+def measure(name: str, profile: str) -> dict[str, Any]:
+    """Load, quantize if need be, and compile one network: where its nodes run, time and peak memory of the process."""
+    start = time.perf_counter()
+    model = load(name)
+    nodes = len(model.graph)
+    if not Profile.load(profile).is_float:
+        model = quantized(model)
+    middle = time.perf_counter()
+    program = compiled(model, name, profile)
+    end = time.perf_counter()
+    on_cpu = [layer for layer in program.layers if layer.placement == "cpu"]
+    groups = Counter((layer.op, layer.reason) for layer in on_cpu)
+    return {
+        "model": name,
+        "profile": profile,
+        "nodes": nodes,
+        "totals": compilation_json(program, "")["totals"],
+        "cpu": [{"op": op, "reason": reason, "count": count} for (op, reason), count in groups.most_common()],
+        "prepare_seconds": round(middle - start, 2),
+        "compile_seconds": round(end - middle, 2),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def difference(name: str, device: str, *, seed: int = 1) -> tuple[float, Program]:
+    """Largest difference to ONNX Runtime's run of the same int8 network, in steps of its last quantized tensor."""
+    model = without_softmax(quantized(load(name, seed=seed), seed=seed))
+    program = compiled(model, name, "int8-8x8")
+    opened = open_device(device, program, threads=1)
+    try:
+        proto = ir.to_proto(model).SerializeToString()
+        found = compare_with_onnx(program, opened, images(model, 1, seed + 1), proto, 1)[0]
+    finally:
+        opened.close()
+    if not found["in_steps"]:
+        raise ValueError(f"the output of {name} is not quantized")
+    return float(found["max_error"]), program
