@@ -13,15 +13,16 @@ from scripts.fuzzing.byte_mutations import BYTE_MUTATIONS
 from scripts.fuzzing.case import Case, Command
 from scripts.fuzzing.corpus import Corpus, Seed
 from scripts.fuzzing.field_mutations import INTEGERS, TEXTS, mutate_fields
-from scripts.fuzzing.graph_mutations import GRAPH_MUTATIONS
+from scripts.fuzzing.graph_mutations import GRAPH_MUTATIONS, change_values
 from scripts.fuzzing.hostile_artifacts import HOSTILE_ARTIFACTS
 from scripts.fuzzing.hostile_data import HOSTILE_DATA
 from scripts.fuzzing.hostile_models import HOSTILE_MODELS
 
 KINDS = {
-    "model: bytes": 0.18,
-    "model: any field": 0.2,
-    "model: graph": 0.26,
+    "model: bytes": 0.12,
+    "model: any field": 0.17,
+    "model: graph": 0.22,
+    "model: values": 0.13,
     "model: bombs, nesting, outside files": 0.1,
     "data: npz, npy, images": 0.06,
     "artifact": 0.18,
@@ -51,7 +52,8 @@ def generate(corpus: Corpus, seed: int, number: int, folder: Path, *, as_process
 
 
 def _model(corpus: Corpus, kind: str, folder: Path, chance: random.Random) -> tuple[str, list[Command]]:
-    seed = chance.choice(corpus.models)
+    with_weights = [seed for seed in corpus.models if not seed.name.startswith("node_")]
+    seed = chance.choice(with_weights if kind == "model: values" or chance.random() < 0.4 else corpus.models)
     shutil.copy(seed.samples, folder / "samples.npz")
     if kind == "model: bombs, nesting, outside files":
         what = chance.choice(HOSTILE_MODELS)(folder, chance)
@@ -62,7 +64,8 @@ def _model(corpus: Corpus, kind: str, folder: Path, chance: random.Random) -> tu
         (folder / "model.onnx").write_bytes(mutation(seed.data, chance))
     else:
         model = onnx.load_from_string(seed.data)
-        what = mutate_fields(model, chance) if kind == "model: any field" else _mutate_graph(model, chance)
+        mutate = {"model: any field": mutate_fields, "model: values": change_values}.get(kind, _mutate_graph)
+        what = mutate(model, chance)
         (folder / "model.onnx").write_bytes(model.SerializeToString())
     return f"{seed.name}: {what}", model_commands(chance, quantized=seed.quantized)
 

@@ -129,31 +129,50 @@ def change_input(model: onnx.ModelProto, chance: random.Random) -> str:
 
 
 def change_tensor(model: onnx.ModelProto, chance: random.Random) -> str:
-    """Change shape, type or values of an initializer, consistently."""
+    """Change shape, type or size of an initializer, consistently."""
     if not model.graph.initializer:
         return change_input(model, chance)
     tensor = chance.choice(list(model.graph.initializer))
     array = numpy_helper.to_array(tensor)
-    action = chance.choice(["shape", "type", "values", "values", "size"])
-    with np.errstate(all="ignore"):
-        if action == "shape":
-            shapes = [array.reshape(-1), array.reshape(1, -1), array[None], array.T, array.reshape(*array.shape, 1)]
-            array = chance.choice(shapes)
-        elif action == "type":
+    action = chance.choice(["shape", "type", "size"])
+    if action == "shape":
+        shapes = [array.reshape(-1), array.reshape(1, -1), array[None], array.T, array.reshape(*array.shape, 1)]
+        array = chance.choice(shapes)
+    elif action == "type":
+        with np.errstate(all="ignore"):
             array = array.astype(chance.choice(_DTYPES))
-        elif action == "size":
-            array = np.resize(array, [max(0, size + chance.choice([-1, 0, 0, 1, 2])) for size in array.shape])
-        else:
-            array = array.copy()
-            extreme: object = chance.choice(FLOATS) if array.dtype.kind == "f" else 0
-            if array.dtype.kind in "iu":
-                info = np.iinfo(array.dtype)
-                extreme = chance.choice([info.min, info.max, 0, 1, min(info.max, 2**31), max(info.min, -1)])
-            place = slice(None) if chance.random() < 0.3 else slice(0, 1)
-            if array.dtype.kind in "fiu":
-                array.reshape(-1)[place] = extreme
+    else:
+        array = np.resize(array, [max(0, size + chance.choice([-1, 0, 0, 1, 2])) for size in array.shape])
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), tensor.name))
     return f"{action} of {tensor.name}: {array.dtype}{list(array.shape)}"
+
+
+def change_values(model: onnx.ModelProto, chance: random.Random) -> str:
+    """Change values of initializers (weights, biases, scales, zero points, shapes), not their sizes or types."""
+    done = []
+    for _ in range(chance.choice([1, 1, 2, 3])):
+        if not model.graph.initializer:
+            return change_input(model, chance)
+        tensor = chance.choice(list(model.graph.initializer))
+        array = numpy_helper.to_array(tensor).copy()
+        if array.dtype.kind not in "fiu" or not array.size:
+            continue
+        place = chance.choice([slice(None), slice(0, 1), slice(chance.randrange(array.size), None)])
+        array.reshape(-1)[place] = _new_values(array.reshape(-1)[place], chance)
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+        done.append(f"{tensor.name}: {array.reshape(-1)[place][:1]}")
+    return "; ".join(done)
+
+
+def _new_values(old: np.ndarray, chance: random.Random) -> object:
+    """Extreme, random or scaled values of the same type."""
+    with np.errstate(all="ignore"):
+        if old.dtype.kind == "f":
+            random_values = np.random.default_rng(chance.randrange(1 << 30)).normal(0, 10, old.shape)
+            return chance.choice([chance.choice(FLOATS), old * 10.0 ** chance.randint(-30, 30), -old, random_values])
+        info = np.iinfo(old.dtype)
+        extreme = chance.choice([info.min, info.max, 0, 1, min(info.max, 2**31), max(info.min, -1)])
+        return chance.choice([extreme, extreme, old[::-1], old + old.dtype.type(1)])
 
 
 def change_versions(model: onnx.ModelProto, chance: random.Random) -> str:
@@ -214,7 +233,7 @@ GRAPH_MUTATIONS: tuple[GraphMutation, ...] = (
     change_attribute,
     change_input,
     change_tensor,
-    change_tensor,
+    change_values,
     change_versions,
     change_interface,
     rename,

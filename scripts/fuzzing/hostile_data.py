@@ -50,7 +50,7 @@ def header(folder: Path, sound: bytes, chance: random.Random) -> str:
 
 def zip_bomb(folder: Path, sound: bytes, chance: random.Random) -> str:
     """A small file that unpacks to gigabytes, honestly or not."""
-    size = chance.choice([1 << 24, 1 << 31, 1 << 33])
+    size = chance.choice([1 << 20, 1 << 31, 1 << 33])
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = bytes(1 << 20)
     text = _npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({size // 4 // 784}, 1, 28, 28), }}")

@@ -22,6 +22,7 @@ from sliceflow.frontend.shapes import infer_shapes, infer_types, set_input_shape
 from sliceflow.frontend.sizes import verify_sizes
 from sliceflow.frontend.structure import verify_structure
 from sliceflow.passes import normalize
+from sliceflow.passes.name_nodes import NameNodes
 
 logger = logging.getLogger(__name__)
 
@@ -94,10 +95,14 @@ def _prepare(model: ir.Model, where: str) -> None:
     if "ai.onnx" in model.graph.opset_imports:
         model.graph.opset_imports[""] = model.graph.opset_imports.pop("ai.onnx")
     inline_functions(model, where)
+    for node in model.graph.all_nodes():
+        if getattr(node, "device_configurations", ()):
+            node.device_configurations = ()  # advice for other machines, and not writable in damaged form
     try:
         model.graph.sort()
     except ValueError as error:
         raise UserError("the graph has a cycle", where=where, why=str(error)) from error
     verify_nodes(model, where)
+    NameNodes()(model)  # before anything is folded: the index in a name is the position in the file
     common.RemoveInitializersFromInputsPass()(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
