@@ -78,7 +78,10 @@ def _padding(node: ir.Node) -> tuple[int, int, int, int]:
 def _gemm_kernel(node: ir.Node, source: TensorSpec, weights: Weights, *, is_float: bool) -> Kernel | Refusal:
     plain = attribute(node, "transB", 0) == 1 and attribute(node, "transA", 0) == 0
     if not plain or attribute(node, "alpha", 1.0) != 1.0 or attribute(node, "beta", 1.0) != 1.0:
-        return Refusal("it is not in the normal form transB=1, alpha=1, beta=1", "simplify the model first")
+        return Refusal(
+            "its bias differs from row to row, or its weights cannot be brought to transB=1, alpha=1, beta=1",
+            "export it as a product of a vector and a constant matrix, plus a vector",
+        )
     if weights.values.ndim != 2 or weights.values.shape[1] != math.prod(source.size):
         return Refusal("its weights do not match its input", "check the model")
     bias = _bias(node, weights, source.quant)
