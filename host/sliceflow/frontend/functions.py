@@ -6,9 +6,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from sliceflow.errors import UserError
-
-MAX_NODES = 200_000
-"""Nodes that a graph may have once its functions are inlined."""
+from sliceflow.frontend.structure import MAX_NODES
 
 
 def inline_functions(model: ir.Model, where: str) -> None:

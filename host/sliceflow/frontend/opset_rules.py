@@ -120,21 +120,34 @@ def _upsample(node: ir.Node, graph: ir.Graph, where: str) -> None:
     """Upsample becomes Resize (10), which repeats cells of the floored position."""
     if len(node.inputs) < 2:
         _attributes_to_inputs(node, graph, ["scales"], np.float32)
-    _resize(node, graph, where)
+    _become_resize(node, where, "floor")
 
 
 def _resize(node: ir.Node, graph: ir.Graph, where: str) -> None:
-    """Resize: the region is an input (11); the old coordinates are called asymmetric, the old rounding floor."""
+    """Resize: the region is an input and positions are rounded as stated (11).
+
+    Before, the nearest position was left open; ONNX Runtime took the floor when enlarging, the ceiling when shrinking.
+    """
+    scales = constant(input_at(node, 1))
+    rounding = "floor"
+    if attribute(node, "mode", "nearest") == "nearest" and scales is not None and (scales < 1).any():
+        if (scales > 1).any():
+            raise _refuse(node, where, "it enlarges one axis and shrinks another")
+        rounding = "ceil"
+    _become_resize(node, where, rounding)
+
+
+def _become_resize(node: ir.Node, where: str, rounding: str) -> None:
+    """A Resize with the old coordinates, which are now called asymmetric."""
     mode = str(attribute(node, "mode", "nearest"))
+    mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
     if mode not in ("nearest", "linear", "cubic"):
-        mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, "")
-        if not mode:
-            raise _refuse(node, where, f"the mode {attribute(node, 'mode')!r} is unknown")
-    attributes = {"mode": mode, "coordinate_transformation_mode": "asymmetric"}
-    if mode == "nearest":
-        attributes["nearest_mode"] = "floor"
+        raise _refuse(node, where, f"the mode {mode[:40]!r} is unknown")
     if len(node.inputs) != 2:
         raise _refuse(node, where, "it must have two inputs")
+    attributes = {"mode": mode, "coordinate_transformation_mode": "asymmetric"}
+    if mode == "nearest":
+        attributes["nearest_mode"] = rounding
     become(node, "Resize", [node.inputs[0], None, node.inputs[1]], attributes)
 
 

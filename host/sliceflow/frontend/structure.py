@@ -19,7 +19,8 @@ from sliceflow.frontend.text import verify_text
 MIN_OPSET = 7
 MAX_ELEMENTS = 1 << 40
 """Largest tensor a model may declare; beyond it sizes are nonsense."""
-MAX_NODES = 200_000
+MAX_NODES = 50_000
+"""Nodes of a model, with its subgraphs and functions; reading more would take minutes."""
 _MAX_RANK = 32
 _STANDARD = ("", "ai.onnx")
 _FIX = "the file is damaged, or its exporter is at fault: check it with onnx.checker and export it again"

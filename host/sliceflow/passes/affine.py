@@ -58,11 +58,11 @@ def _batch_norm(node: ir.Node) -> Affine | None:
     source = node.inputs[0]
     if source is None or attribute(node, "training_mode", 0) or any(output.uses() for output in node.outputs[1:]):
         return None
-    known = [array.astype(np.float64).reshape(-1) for array in arrays if array is not None]
+    known = [array for array in arrays if array is not None and array.dtype.kind == "f"]
     if len(known) != 4:
         return None
-    gamma, beta, mean, variance = known
     with np.errstate(all="ignore"):
+        gamma, beta, mean, variance = (array.astype(np.float64).reshape(-1) for array in known)
         scale = gamma / np.sqrt(variance + float(attribute(node, "epsilon", 1e-5)))
     shift = beta - mean * scale
     finite = bool(np.isfinite(scale).all() and np.isfinite(shift).all())
