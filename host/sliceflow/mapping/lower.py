@@ -10,7 +10,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import AddMode, Descriptor, PoolMode
 from sliceflow.graph.program import lane_index
 from sliceflow.hardware.profile import Profile
@@ -19,7 +18,7 @@ from sliceflow.mapping.layout import Home, Layout
 from sliceflow.mapping.onnx_view import Quant
 from sliceflow.mapping.pack import Memory, Splitter, pack_lanes
 from sliceflow.mapping.plan import Add, Core, Kernel, LayerPlan, Pool, TensorSpec
-from sliceflow.mapping.strips import shape_descriptor, strip_rows
+from sliceflow.mapping.strips import cover_whole, shape_descriptor
 from sliceflow.reference.numerics import fixed_point
 
 _LOWEST, _HIGHEST = -128, 127
@@ -59,12 +58,8 @@ def size_layer(plan: LayerPlan, layouts: dict[ir.Value, Layout], profile: Profil
         if plan.flatten_input:
             in_slices *= plan.input.height * plan.input.width
         layer = shape_descriptor(plan, groups=count, in_slices=in_slices // count, out_slices=out_slices // count)
-    rows = strip_rows(layer, profile)
-    if rows is None:
+    if not cover_whole(layer, profile):
         raise DoesNotFitError(plan, "one row of it does not fit the on-chip buffers")
-    layer.strip_rows = rows
-    layer.group_count, layer.strip_count = layer.groups, layer.strips
-    layer.out_count = geometry.output_groups(layer, profile)
     return layer
 
 

@@ -14,7 +14,7 @@ from sliceflow.mapping.layout import copies_needed
 from sliceflow.mapping.merge import Merger
 from sliceflow.mapping.onnx_view import activation_quant, const, is_op, shape
 from sliceflow.mapping.plan import ConcatPlan, Core, LayerPlan, Refusal, TensorSpec
-from sliceflow.mapping.strips import estimated_shape, strip_rows
+from sliceflow.mapping.strips import cover_whole, estimated_shape
 from sliceflow.mapping.values import VIEWS, Values
 
 logger = logging.getLogger(__name__)
@@ -181,7 +181,7 @@ def _worth_crossing(
         sizes += [_bytes(s, profile) for s in sources if s.value not in produced]
         if isinstance(unit, LayerPlan):
             layer = estimated_shape(unit, profile)
-            layer.strip_rows = strip_rows(layer, profile) or 1
+            cover_whole(layer, profile)
             clocks += cycles.predict(layer, profile).predicted
             macs += unit.macs + _elements(unit.output)
     sizes += [_bytes(unit.output, profile) for unit in island if unit.output.value not in read & inside]

@@ -119,3 +119,14 @@ def strip_rows(layer: Descriptor, profile: Profile) -> int | None:
         return None
     even = math.ceil(rows / math.ceil(rows / low))
     return even if _fits(layer, even, profile) else low
+
+
+def cover_whole(layer: Descriptor, profile: Profile) -> bool:
+    """Choose a layer's strips and let its ranges name all of it; False if not even one row fits on chip."""
+    rows = strip_rows(layer, profile)
+    if rows is None:
+        return False
+    layer.strip_rows = rows
+    layer.group_count, layer.strip_count = layer.groups, layer.strips
+    layer.out_count = geometry.output_groups(layer, profile)
+    return True
