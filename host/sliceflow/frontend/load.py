@@ -105,4 +105,7 @@ def _prepare(model: ir.Model, where: str) -> None:
     verify_nodes(model, where)
     NameNodes()(model)  # before anything is folded: the index in a name is the position in the file
     common.RemoveInitializersFromInputsPass()(model)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    try:
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    except ValueError as error:
+        raise UserError("a Constant node has no value that can be read", where=where, why=str(error)) from error

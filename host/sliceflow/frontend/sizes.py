@@ -14,13 +14,16 @@ MAX_VALUES = 1 << 28
 VGG16 at 224 x 224 needs an 80th of it."""
 
 
+_FIX = "check the attributes and constant inputs of this node"
+
+
 def verify_sizes(model: ir.Model, where: str) -> None:
     """Check the known sizes of all inputs and results, before anybody allocates them.
 
     Constants are not looked at: their values are there, and their sizes checked.
 
     Raises:
-        UserError: a tensor has more than ``MAX_VALUES`` values.
+        UserError: a size is negative, or a tensor has more than ``MAX_VALUES`` values.
     """
     for value in model.graph.inputs:
         _verify(value, f"input {value.name!r} of {where}")
@@ -32,6 +35,8 @@ def verify_sizes(model: ir.Model, where: str) -> None:
 def _verify(value: ir.Value, at: str) -> None:
     if value.shape is None:
         return
+    if any(isinstance(size, int) and size < 0 for size in value.shape):
+        raise UserError("a tensor has a negative size", where=at, why=f"its shape is {value.shape}", fix=_FIX)
     count = math.prod(size for size in value.shape if isinstance(size, int) and size > 0)
     if count > MAX_VALUES:
         raise UserError(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from sliceflow.graph.plain import refuse
 from sliceflow.graph.program import CpuStep, FpgaStep, Layer, Program, Tensor, TransformStep, Value
 from sliceflow.graph.validate import validate_parameters, validate_program
@@ -22,6 +24,8 @@ Values = dict[str, tuple[tuple[int, ...], str] | None]
 """Shape and type of the host values at some step; None where only a CPU layer knows them."""
 ADDRESSES = 2**32
 """Words that a descriptor can address."""
+_CHUNK = 1 << 20
+"""Weights that are looked at together."""
 
 
 def check_program(program: Program) -> None:
@@ -54,6 +58,17 @@ def check_program(program: Program) -> None:
         program.activation_words,
     )
     validate_parameters(program.descriptors, program.profile, program.program)
+    _check_weights(program, where)
+
+
+def _check_weights(program: Program, where: str) -> None:
+    """Float weights are numbers: 0 * NaN would spread from lanes and taps that are not in use."""
+    if not program.profile.is_float:
+        return
+    words = program.weights[: program.weights.size // 4 * 4].view("<f4")
+    for first in range(0, words.size, _CHUNK):
+        if not np.isfinite(words[first : first + _CHUNK]).all():
+            refuse("the weights hold NaN or infinity", where)
 
 
 def _unique(names: Iterable[str], where: str) -> None:

@@ -39,6 +39,8 @@ def read_kernel(node: ir.Node, source: TensorSpec, *, is_float: bool) -> Kernel 
             else "its weights are not quantized",
             "choose an integer profile" if is_float else "quantize the model with `sliceflow quantize`",
         )
+    if is_float and not np.isfinite(weights.values).all():
+        return Refusal("its weights hold NaN or infinity", "train or export the model again")
     if node.op_type == "Gemm":
         return _gemm_kernel(node, source, weights, is_float=is_float)
     values = weights.values[:, :, None, :] if weights.values.ndim == 3 else weights.values
@@ -208,7 +210,7 @@ def nearest_factors(node: ir.Node, source: TensorSpec) -> tuple[int, int] | Refu
         return Refusal("it resizes the channels", "keep it on the CPU")
     factors = []
     for axis, length in ((2, source.height), (3, source.width)):
-        if output[axis] % length:
+        if output[axis] < length or output[axis] % length:
             return Refusal(
                 f"it resizes {length} to {output[axis]}, which is no integer factor", "use an integer scale factor"
             )

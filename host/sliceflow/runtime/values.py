@@ -77,6 +77,9 @@ def random_inputs(inputs: Sequence[Value], count: int, seed: int) -> dict[str, A
         inputs: the model's inputs; free sizes other than the batch become 1.
         count: images.
         seed: of NumPy's default generator.
+
+    Raises:
+        UserError: an input holds no numbers.
     """
     generator = np.random.default_rng(seed)
     feed: dict[str, Array] = {}
@@ -87,6 +90,12 @@ def random_inputs(inputs: Sequence[Value], count: int, seed: int) -> dict[str, A
             feed[value.name] = generator.standard_normal(shape).astype(dtype)
         elif dtype.kind == "b":
             feed[value.name] = generator.integers(0, 2, shape).astype(dtype)
+        elif dtype.kind not in "iu":
+            raise UserError(
+                f"no random values can be made for an input of type {value.dtype}",
+                where=f"input {value.name!r}",
+                fix="use a model whose inputs are floats, integers or booleans",
+            )
         else:
             limits = np.iinfo(dtype)
             feed[value.name] = generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
