@@ -18,7 +18,7 @@ from sliceflow.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 60.0
+TIMEOUT = 30.0
 """Seconds that one inference may take."""
 _WORKER = Path(__file__).with_name("inference_worker.py")
 

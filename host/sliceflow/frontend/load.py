@@ -37,9 +37,8 @@ def load_model(source: Source, *, input_shapes: Mapping[str, Sequence[int]] | No
     kept.
 
     Args:
-        source: path of an ``.onnx`` file (weights in external files must lie in its folder), its bytes, or a model in
-        memory,
-            which is not changed.
+        source: path of an ``.onnx`` file (weights in external files must lie in its folder), its bytes, or a model
+            in memory, which is not changed.
         input_shapes: sizes of inputs by name, written over what the model says.
 
     Raises:
@@ -49,6 +48,7 @@ def load_model(source: Source, *, input_shapes: Mapping[str, Sequence[int]] | No
     _prepare(model, where)
     if input_shapes:
         set_input_shapes(model, input_shapes)
+    verify_sizes(model, where)  # what the file states; inference is slow on impossible sizes
     infer_types(model)
     upgrade(model, where)
     verify_windows(model)

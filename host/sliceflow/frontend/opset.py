@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
+from sliceflow.errors import UserError
 from sliceflow.frontend.opset_rules import RULES, SHAPE_RULES, Rules
 from sliceflow.frontend.shapes import infer_shapes
 
@@ -52,9 +53,19 @@ def upgrade(model: ir.Model, where: str) -> None:
 
 def _apply(rules: Rules, model: ir.Model, version: int, where: str) -> None:
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
-        for below, adapt in rules.get(node.op_type, ()) if node.domain == "" else ():
-            if version < below:
+        known = node.domain == "" and _schema(node.op_type, version) is not None
+        for below, adapt in rules.get(node.op_type, ()) if known else ():
+            if version >= below:
+                continue
+            try:
                 adapt(node, model.graph, where)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"the node cannot be converted from opset {version}: {error}",
+                    where=f"node {node.name} ({node.op_type}) of {where}",
+                    why="its inputs or attributes contradict each other",
+                    fix="check the model with onnx.checker and ONNX Runtime",
+                ) from error
 
 
 def _fits(model: ir.Model, version: int) -> bool:
