@@ -1,4 +1,4 @@
-"""Artifacts with bad intentions, beyond ``tests/support/artifact_fuzz.py``: what stands behind correct checksums lies."""
+"""Artifacts with bad intentions, beyond ``tests/support/artifact_fuzz.py``: correct checksums over false content."""
 
 from __future__ import annotations
 
