@@ -17,6 +17,7 @@ from sliceflow.errors import UserError
 from sliceflow.frontend import OPSET, load_model
 from sliceflow.passes import PASSES, normalize
 from tests.support.models import Graph, assert_same_outputs, operators, random_cnn, run_model
+from tests.support.random_network import quantize_with_onnxruntime, random_network
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
@@ -40,6 +41,14 @@ def test_random_networks_keep_their_outputs(seed, quantized):
     assert len({node.name for node in after.graph}) == len(after.graph)
     # Folding moves float rounding; behind a rounding step of an activation that may be one step of it.
     assert_same_outputs(model, after, steps=1e-4 if not quantized else 0.05)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_models_quantized_by_onnx_runtime_keep_every_bit(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    options = {"unsigned": seed % 2 == 0, "per_channel": seed < 2, "symmetric": seed in (1, 2)}
+    model = quantize_with_onnxruntime(random_network(rng), rng, str(tmp_path), **options)
+    assert_same_outputs(model, load_model(model), batches=[1], steps=0)
 
 
 @settings(max_examples=10, deadline=None)
