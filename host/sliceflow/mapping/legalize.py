@@ -90,8 +90,6 @@ def _complete(graph: ir.Graph, node: ir.Node) -> None:
     reader = only_consumer(output)
     target = activation_quant(reader) if reader is not None and is_op(reader, "QuantizeLinear") else None
     if target is None:
-        if reader is not None and is_op(reader, "Relu", "Clip") and node.op_type != "Relu":
-            return
         first = quants[0] if quants else None
         if first is not None and all(quant == first for quant in quants) and _on_grid(node, first):
             _insert_pair_after(graph, node, first)

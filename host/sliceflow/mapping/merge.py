@@ -56,13 +56,13 @@ class Merger:
 
     def concat(self, node: ir.Node) -> ConcatPlan | Refusal:
         """A concatenation along the channels whose parts are tensors on one grid."""
-        result = self._values.result(node.outputs[0])
+        result = self._values.result(node.outputs[0], clamps=False)
         if isinstance(result, Refusal):
             return result
         parts = [self._values.tensor(value) for value in node.inputs]
         if attribute(node, "axis", 1) not in (1, 1 - len(shape(node.outputs[0]) or ())):
             return Refusal("it does not concatenate channels", "keep it on the CPU")
-        if any(part is None for part in parts) or result.low != -math.inf or result.high != math.inf:
+        if any(part is None for part in parts):
             return Refusal(
                 "not all of its inputs are quantized tensors", "quantize the model with `sliceflow quantize`"
             )
@@ -255,12 +255,12 @@ class Merger:
         found = pool_shape(node, source, self._profile)
         if isinstance(found, Refusal):
             return found
-        result = self._values.result(node.outputs[0])
+        maximum = found.mode in (PoolMode.MAX, PoolMode.GLOBAL_MAX)
+        result = self._values.result(node.outputs[0], clamps=not maximum)
         if isinstance(result, Refusal):
             return result
-        maximum = found.mode in (PoolMode.MAX, PoolMode.GLOBAL_MAX)
-        if maximum and (result.tensor.quant != source.quant or result.low != -math.inf or result.high != math.inf):
-            return Refusal("its output has another scale than its input, or is clamped", "give both one scale")
+        if maximum and result.tensor.quant != source.quant:
+            return Refusal("its output has another scale than its input", "give both one scale")
         pool = Pool(
             mode=found.mode,
             window=found.window,
@@ -293,11 +293,11 @@ class Merger:
         factors = nearest_factors(node, source)
         if isinstance(factors, Refusal):
             return factors
-        result = self._values.result(node.outputs[0])
+        result = self._values.result(node.outputs[0], clamps=False)
         if isinstance(result, Refusal):
             return result
-        if result.tensor.quant != source.quant or (result.nodes and result.low != -math.inf):
-            return Refusal("its output has another scale than its input, or is clamped", "give both one scale")
+        if result.tensor.quant != source.quant:
+            return Refusal("its output has another scale than its input", "give both one scale")
         return self._checked(
             dataclasses.replace(
                 plan,

@@ -108,11 +108,14 @@ class Values:
         source = self.tensor(input_at(node, 0))
         return source if source is not None and source.quant == tensor.quant else None
 
-    def result(self, value: ir.Value, *, leaky_allowed: bool = False, first: ir.Node | None = None) -> Result | Refusal:
+    def result(
+        self, value: ir.Value, *, clamps: bool = True, leaky_allowed: bool = False, first: ir.Node | None = None
+    ) -> Result | Refusal:
         """Follow an operator's output through clamps to the tensor that it becomes.
 
         Args:
             value: the output.
+            clamps: whether there may be any between.
             leaky_allowed: float profiles: a leaky ReLU may be one of them.
             first: the reader to begin with, whoever else reads the value.
         """
@@ -121,7 +124,7 @@ class Values:
         low, high, leaky = -math.inf, math.inf, 1.0
         while True:
             reader = first if first is not None and not nodes else only_consumer(value)
-            if reader is None:
+            if reader is None or not clamps:
                 break
             bounds, slope = clamp_of(reader), slope_of(reader)
             if bounds is not None:

@@ -69,6 +69,21 @@ class TestForms:
         program = check_equal(g.model(point(g, y, quantized=quantized, scale=2.0**-10)), profile, 1)
         assert program.fpga_layers[0].op.startswith("AveragePool 16x16")
 
+    @pytest.mark.parametrize("move", ["Concat", "MaxPool"])
+    def test_clamp_behind_an_operator_that_only_moves_values(self, profile: str, move: str) -> None:
+        quantized = profile.startswith("int8")
+        g = Graph(6)
+        x = point(g, g.input(1, 5, 7, 6), quantized=quantized)
+        left = point(g, conv(g, x, 9, 5, 1, 1, quantized=quantized), quantized=quantized)
+        right = point(g, conv(g, x, 6, 5, 1, 1, quantized=quantized), quantized=quantized)
+        if move == "Concat":
+            moved = g.node("Concat", left, right, axis=1)
+        else:
+            moved = g.node("MaxPool", left, kernel_shape=[2, 2])
+        total = g.node("Relu", moved)
+        layers = 3 if move == "Concat" else 2
+        check_equal(g.model(point(g, total, quantized=quantized, scale=2.0**-7)), profile, layers)
+
     def test_windows_that_average_different_counts_stay(self, profile: str) -> None:
         quantized = profile.startswith("int8")
         g = Graph(4)
