@@ -184,7 +184,8 @@ def main() -> int:
     ]
     text = (
         f"# Speed of the C simulation\n\n{CHANNELS} to {CHANNELS} channels, 3x3, {SIDE}x{SIDE} pixels: "
-        f"{MACS / 1e6:.1f} M MAC. Measured, one thread, {arguments.repeats} runs taking turns.\n\n{record.table(header, cells)}"
+        f"{MACS / 1e6:.1f} M MAC. Measured, one thread, {arguments.repeats} runs taking turns.\n\n"
+        f"{record.table(header, cells)}"
     )
     print(text)
     if arguments.write:

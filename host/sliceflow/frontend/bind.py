@@ -13,7 +13,8 @@ from sliceflow.frontend.nodes import verify_windows
 from sliceflow.frontend.shapes import forget_shapes, infer_shapes, set_input_shapes
 from sliceflow.frontend.sizes import verify_sizes
 from sliceflow.passes import normalize
-from sliceflow.passes.edit import add_initializer, attribute, dims, input_at, integers, is_op, static_shape
+from sliceflow.passes.edit import add_initializer
+from sliceflow.passes.view import attribute, dims, input_at, integers, is_op, static_shape
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
-from sliceflow.passes.edit import constant, input_at
+from sliceflow.passes.view import constant, input_at
 
 MAX_TRIPS = 1 << 20
 """Rounds that nested loops with a known number of rounds may make together."""

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
-from sliceflow.passes.edit import attribute, dims, input_at, is_op, static_shape
+from sliceflow.passes.view import attribute, dims, input_at, is_op, static_shape
 
 _WINDOWED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool")
 _SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single

@@ -13,15 +13,8 @@ import numpy as np
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
-from sliceflow.passes.edit import (
-    add_initializer,
-    attribute,
-    become,
-    constant,
-    dims,
-    input_at,
-    new_node,
-)
+from sliceflow.passes.edit import add_initializer, become, new_node
+from sliceflow.passes.view import attribute, constant, dims, input_at
 
 Rule = Callable[[ir.Node, ir.Graph, str], None]
 Rules = dict[str, tuple[tuple[int, Rule], ...]]

@@ -1,11 +1,13 @@
 """The compiled program as plain data: tensors, layers, steps. No ONNX, no torch, only NumPy.
 
-The mapper makes a ``Program``; ``sliceflow.graph.artifact`` saves and loads it; the runtime executes its steps in order.
+The mapper makes a ``Program``; ``sliceflow.graph.artifact`` saves and loads it; the runtime executes its steps in
+order.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -229,7 +231,7 @@ def contiguous_runs(channels: int, cpi: int, cuts: Sequence[int] = ()) -> tuple[
     """
     borders = [0, *sorted({cut for cut in cuts if 0 < cut < channels}), channels]
     runs, used = [], 0
-    for low, high in zip(borders, borders[1:], strict=False):
+    for low, high in itertools.pairwise(borders):
         runs.append(Run(channel=low, count=high - low, slice=used))
         used += math.ceil((high - low) / cpi)
     return tuple(runs), used

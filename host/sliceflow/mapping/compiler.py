@@ -16,10 +16,10 @@ from sliceflow.hardware.profile import Profile
 from sliceflow.mapping.emit import emit
 from sliceflow.mapping.legalize import legalize
 from sliceflow.mapping.lower import DoesNotFitError
-from sliceflow.mapping.onnx_view import const, is_op, shape
 from sliceflow.mapping.partition import Partition, is_glue, macs_of, partition
 from sliceflow.mapping.plan import LayerPlan, Refusal
 from sliceflow.mapping.schedule import Action, Scheduler
+from sliceflow.passes.view import constant, is_op, static_shape
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def check(
         if node in mapped or is_glue(node):
             continue
         refusal = found.refusals.get(node, Refusal("it is not part of any accelerator layer", ""))
-        dims = [shape(value) for value in node.inputs if value is not None and not _is_constant(value)]
+        dims = [static_shape(value) for value in node.inputs if value is not None and not _is_constant(value)]
         findings.append(
             Finding(
                 node=str(node.name),
@@ -174,7 +174,7 @@ def _is_constant(value: ir.Value) -> bool:
     """Whether a value is a weight: a constant, or a dequantized one."""
     node = value.producer()
     source = node.inputs[0] if node is not None and is_op(node, "DequantizeLinear") else value
-    return const(source) is not None
+    return constant(source) is not None
 
 
 def _forbidden(model: ir.Model, cpu_nodes: Collection[str]) -> dict[ir.Node, Refusal]:

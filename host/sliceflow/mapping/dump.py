@@ -13,10 +13,10 @@ from typing import Any
 from sliceflow.graph.descriptor import Descriptor, Op
 from sliceflow.graph.program import Program
 from sliceflow.mapping.compiler import Trace
-from sliceflow.mapping.onnx_view import shape
 from sliceflow.mapping.partition import is_glue
 from sliceflow.mapping.plan import ConcatPlan, LayerPlan, TensorSpec
 from sliceflow.mapping.schedule import Action, CpuWork, ToDevice, ToHost
+from sliceflow.passes.view import static_shape
 
 _COLOURS = {"fpga": "#d5e8d4", "cpu": "#f8cecc", "transform": "#fff2cc", "concat": "#e1d5e7"}
 
@@ -59,7 +59,7 @@ def _placed(trace: Trace) -> list[dict[str, Any]]:
                 "placement": "fpga" if node in mapped else "with its readers" if is_glue(node) else "cpu",
                 "layer": mapped.get(node),
                 "reason": refusal.reason if refusal and node not in mapped else None,
-                "output": list(shape(node.outputs[0]) or ()),
+                "output": list(static_shape(node.outputs[0]) or ()),
             }
         )
     return rows

@@ -29,10 +29,10 @@ from sliceflow.mapping import submodel
 from sliceflow.mapping.allocate import Lifetime, allocate
 from sliceflow.mapping.layout import Layout, assign_lanes, share_buffers
 from sliceflow.mapping.lower import Lowering, Placement
-from sliceflow.mapping.onnx_view import shape
 from sliceflow.mapping.partition import Partition, is_glue, macs_of
 from sliceflow.mapping.plan import ConcatPlan, LayerPlan, TensorSpec
 from sliceflow.mapping.schedule import Action, CpuWork, ToDevice, ToHost
+from sliceflow.passes.view import static_shape
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def _tensors(layouts: dict[ir.Value, Layout], placement: Placement, actions: Seq
 
 
 def _interface(value: ir.Value) -> Value:
-    dims = shape(value) or ()
+    dims = static_shape(value) or ()
     return Value(name=str(value.name), shape=(0, *dims[1:]) if dims else (), dtype=_dtype(value))
 
 
@@ -154,7 +154,7 @@ def _steps(model: ir.Model, actions: Sequence[Action]) -> tuple[list[Step], dict
                     direction="to_device" if isinstance(action, ToDevice) else "to_host",
                     value=str(action.value.name),
                     tensor=action.tensor.name,
-                    shape=shape(action.value) or (1, *action.tensor.size),
+                    shape=static_shape(action.value) or (1, *action.tensor.size),
                     dtype=_dtype(action.value),
                 )
             )
@@ -264,5 +264,5 @@ class _Reporter:
 
 
 def _channels(value: ir.Value | None) -> int:
-    dims = shape(value)
+    dims = static_shape(value)
     return dims[1] if dims and len(dims) > 1 else math.prod(dims) if dims else 0

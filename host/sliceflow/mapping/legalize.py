@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from sliceflow.mapping.onnx_view import Quant, activation_quant, attribute, consumers, input_at, is_op, only_consumer
+from sliceflow.mapping.onnx_view import Quant, activation_quant, consumers
+from sliceflow.passes.view import attribute, input_at, is_op, only_consumer
 
 GRID_OPS = frozenset({"MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Resize", "Relu", "Concat"})
 

@@ -18,12 +18,13 @@ from sliceflow.graph.descriptor import AddMode, PoolMode, TableMode
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import tables
 from sliceflow.mapping.groups import is_depthwise
-from sliceflow.mapping.onnx_view import attribute, chw, input_at, is_op, only_consumer, shape
+from sliceflow.mapping.onnx_view import chw
 from sliceflow.mapping.operators import POOLS, averaging_kernel, nearest_factors, pool_shape, read_kernel
 from sliceflow.mapping.plan import Add, ConcatPlan, Core, Kernel, LayerPlan, Pool, Refusal, Stage, TensorSpec
 from sliceflow.mapping.refusals import not_a_tensor, unsupported
 from sliceflow.mapping.strips import estimated_shape, strip_rows
 from sliceflow.mapping.values import Result, Values, clamp_of, slope_of
+from sliceflow.passes.view import attribute, input_at, is_op, only_consumer, static_shape
 
 Outcome = LayerPlan | Refusal
 
@@ -60,7 +61,7 @@ class Merger:
         if isinstance(result, Refusal):
             return result
         parts = [self._values.tensor(value) for value in node.inputs]
-        if attribute(node, "axis", 1) not in (1, 1 - len(shape(node.outputs[0]) or ())):
+        if attribute(node, "axis", 1) not in (1, 1 - len(static_shape(node.outputs[0]) or ())):
             return Refusal("it does not concatenate channels", "keep it on the CPU")
         if any(part is None for part in parts):
             return Refusal(
@@ -135,10 +136,10 @@ class Merger:
         return self._weighted(root, source, kernel, flatten=flatten)
 
     def _weighted(self, root: ir.Node, source: TensorSpec, kernel: Kernel, *, flatten: bool = False) -> Outcome:
-        output = chw(shape(root.outputs[0]))
+        output = chw(static_shape(root.outputs[0]))
         if output is None:
             return Refusal(
-                f"its output of shape {shape(root.outputs[0])} is not a batch-1 feature map",
+                f"its output of shape {static_shape(root.outputs[0])} is not a batch-1 feature map",
                 "give the input's shape with --shape",
             )
         depthwise = is_depthwise(kernel.group, source.channels, kernel.weights.shape[0])

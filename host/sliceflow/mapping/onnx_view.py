@@ -11,6 +11,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.passes.view import attribute, constant, input_at, is_op
+
 QUANTIZED_TYPES = {ir.DataType.UINT8: "uint8", ir.DataType.INT8: "int8"}
 
 
@@ -49,21 +51,6 @@ class Quant:
         return int(min(max(step + self.zero_point, self.low), self.high)) - self.offset
 
 
-def const(value: ir.Value | None) -> NDArray[Any] | None:
-    """The array of a constant value, None for anything else."""
-    if value is None or value.const_value is None:
-        return None
-    return value.const_value.numpy()
-
-
-def shape(value: ir.Value | None) -> tuple[int, ...] | None:
-    """The static shape of a value, None if it is unknown or dynamic."""
-    if value is None or value.shape is None:
-        return None
-    dims = tuple(dim for dim in value.shape if isinstance(dim, int))
-    return dims if len(dims) == len(value.shape) else None
-
-
 def chw(dims: Sequence[int] | None) -> tuple[int, int, int] | None:
     """(C, H, W) of a batch-1 activation, None for other shapes.
 
@@ -75,41 +62,16 @@ def chw(dims: Sequence[int] | None) -> tuple[int, int, int] | None:
     return dims[1], math.prod(dims[2:-1]), width
 
 
-def attribute(node: ir.Node, name: str, default: Any) -> Any:
-    """An attribute as plain Python data."""
-    found = node.attributes.get(name)
-    if found is None:
-        return default
-    value = found.value
-    return list(value) if isinstance(value, (list, tuple)) else value
-
-
-def is_op(node: ir.Node | None, *op_types: str) -> bool:
-    """Whether the node is one of these operators of the standard domain."""
-    return node is not None and node.domain in ("", "ai.onnx") and node.op_type in op_types
-
-
 def consumers(value: ir.Value) -> list[ir.Node]:
     """The nodes that read a value, each once."""
     return list(dict.fromkeys(node for node, _ in value.uses()))
-
-
-def only_consumer(value: ir.Value) -> ir.Node | None:
-    """The node that alone reads the value, None if there are more readers or it leaves the model."""
-    found = consumers(value)
-    return found[0] if len(found) == 1 and not value.is_graph_output() else None
-
-
-def input_at(node: ir.Node, index: int) -> ir.Value | None:
-    """Input number ``index``, None if it is absent."""
-    return node.inputs[index] if index < len(node.inputs) else None
 
 
 def activation_quant(node: ir.Node) -> Quant | None:
     """Parameters of a per-tensor QuantizeLinear or DequantizeLinear of 8 bits, None if it is anything else."""
     if not is_op(node, "QuantizeLinear", "DequantizeLinear") or attribute(node, "block_size", 0):
         return None
-    scale, zero = const(input_at(node, 1)), const(input_at(node, 2))
+    scale, zero = constant(input_at(node, 1)), constant(input_at(node, 2))
     if scale is None or scale.size != 1 or scale.dtype != np.float32:
         return None
     if zero is None and input_at(node, 2) is not None:
@@ -139,14 +101,14 @@ def weights_of(value: ir.Value | None, out_channels_axis: int = 0) -> Weights | 
     """Weights that arrive as DequantizeLinear of an 8-bit constant, or as a float constant; None otherwise."""
     if value is None:
         return None
-    array = const(value)
+    array = constant(value)
     if array is not None and array.dtype == np.float32:
         return Weights(array, np.ones(array.shape[out_channels_axis]))
     node = value.producer()
     if not is_op(node, "DequantizeLinear") or attribute(node, "block_size", 0):  # type: ignore[arg-type]
         return None
     assert node is not None
-    stored, scale, zero = (const(input_at(node, i)) for i in range(3))
+    stored, scale, zero = (constant(input_at(node, i)) for i in range(3))
     if stored is None or stored.dtype not in (np.int8, np.uint8) or scale is None:
         return None
     count = stored.shape[out_channels_axis]
@@ -179,7 +141,7 @@ def bias_of(value: ir.Value | None, accumulator_scale: NDArray[np.float64]) -> N
     node = value.producer()
     if is_op(node, "DequantizeLinear"):
         assert node is not None
-        stored, scale, zero = (const(input_at(node, i)) for i in range(3))
+        stored, scale, zero = (constant(input_at(node, i)) for i in range(3))
         if stored is None or scale is None:
             return None
         centred = stored.reshape(-1).astype(np.int64) - (0 if zero is None else zero.reshape(-1).astype(np.int64))
@@ -188,7 +150,7 @@ def bias_of(value: ir.Value | None, accumulator_scale: NDArray[np.float64]) -> N
             return centred
         real = centred * scale.reshape(-1).astype(np.float64)
     else:
-        array = const(value)
+        array = constant(value)
         if array is None:
             return None
         real = array.reshape(-1).astype(np.float64)

@@ -9,19 +9,9 @@ import onnx_ir as ir
 
 from sliceflow.graph.descriptor import PoolMode
 from sliceflow.hardware.profile import Profile
-from sliceflow.mapping.onnx_view import (
-    Quant,
-    Weights,
-    attribute,
-    bias_of,
-    chw,
-    const,
-    input_at,
-    is_op,
-    shape,
-    weights_of,
-)
+from sliceflow.mapping.onnx_view import Quant, Weights, bias_of, chw, weights_of
 from sliceflow.mapping.plan import Kernel, Refusal, TensorSpec
+from sliceflow.passes.view import attribute, constant, input_at, is_op, static_shape
 
 
 def read_kernel(node: ir.Node, source: TensorSpec, *, is_float: bool) -> Kernel | Refusal:
@@ -95,7 +85,7 @@ def _gemm_kernel(node: ir.Node, source: TensorSpec, weights: Weights, *, is_floa
 def _bias(node: ir.Node, weights: Weights, quant: Quant | None) -> np.ndarray | Refusal:
     value = input_at(node, 2)
     if quant is None:
-        array = const(value)
+        array = constant(value)
         if value is not None and (array is None or array.size != weights.values.shape[0]):
             return Refusal("its bias is not a constant vector", "export the model with constant biases")
         zeros = np.zeros(weights.values.shape[0], np.float32)
@@ -119,7 +109,7 @@ class PoolShape:
 
     def __init__(self, node: ir.Node, size: tuple[int, int]) -> None:
         windowed, whole = POOLS[node.op_type]
-        output = chw(shape(node.outputs[0]))
+        output = chw(static_shape(node.outputs[0]))
         self.out_size = output[1:] if output is not None else (0, 0)
         self.window = size
         self.stride, self.pad, self.count = (1, 1), (0, 0), (0, 0, 0, 0)
@@ -137,7 +127,7 @@ class PoolShape:
 
 def pool_shape(node: ir.Node, source: TensorSpec, profile: Profile) -> PoolShape | Refusal:
     """How the streaming pool does a pooling node, or why it cannot."""
-    dims = shape(node.inputs[0])
+    dims = static_shape(node.inputs[0])
     if dims is None or (len(dims) not in (3, 4) and POOLS[node.op_type][0] is not POOLS[node.op_type][1]):
         return Refusal("only 1-D and 2-D pools are mapped", "keep it on the CPU")
     if any(d != 1 for d in attribute(node, "dilations", [1, 1])):
@@ -168,7 +158,7 @@ def averaging_kernel(node: ir.Node, source: TensorSpec) -> Kernel | None:
 
     None if windows differ in the number of values that they average, or it is another node.
     """
-    dims, output = shape(node.inputs[0]), chw(shape(node.outputs[0]))
+    dims, output = static_shape(node.inputs[0]), chw(static_shape(node.outputs[0]))
     if not is_op(node, "AveragePool") or dims is None or len(dims) not in (3, 4) or output is None:
         return None
     size, stride, dilation, pad = (
@@ -203,7 +193,7 @@ def _windows_touch(pool: PoolShape, size: tuple[int, int]) -> bool:
 
 def nearest_factors(node: ir.Node, source: TensorSpec) -> tuple[int, int] | Refusal:
     """Integer factors of a nearest Resize that only repeats rows and columns."""
-    output = shape(node.outputs[0])
+    output = static_shape(node.outputs[0])
     if attribute(node, "mode", "nearest") != "nearest" or output is None or len(output) != 4:
         return Refusal("only nearest resizing of feature maps is mapped", "export with mode='nearest'")
     if output[1] != source.channels:

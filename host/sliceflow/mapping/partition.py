@@ -12,10 +12,11 @@ from sliceflow.hardware.profile import Profile
 from sliceflow.hardware.transfer import LINKS
 from sliceflow.mapping.layout import copies_needed
 from sliceflow.mapping.merge import Merger
-from sliceflow.mapping.onnx_view import activation_quant, const, is_op, shape
+from sliceflow.mapping.onnx_view import activation_quant
 from sliceflow.mapping.plan import ConcatPlan, Core, LayerPlan, Refusal, TensorSpec
 from sliceflow.mapping.strips import cover_whole, estimated_shape
 from sliceflow.mapping.values import VIEWS, Values
+from sliceflow.passes.view import constant, is_op, static_shape
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def _unit_at(node: ir.Node, merger: Merger) -> LayerPlan | ConcatPlan | Refusal 
     if is_op(node, "QuantizeLinear"):
         # A quantized tensor brought to another scale is a table; any other QuantizeLinear is glue.
         source = node.inputs[0].producer() if node.inputs[0] is not None else None
-        if source is None or not is_op(source, "DequantizeLinear") or const(source.inputs[0]) is not None:
+        if source is None or not is_op(source, "DequantizeLinear") or constant(source.inputs[0]) is not None:
             return None
         if activation_quant(source) == activation_quant(node):
             return None
@@ -224,7 +225,11 @@ def _copy_shared_parts(found: Partition) -> None:
 def macs_of(node: ir.Node) -> int:
     """Multiply-accumulates of a node for one image, 0 where none are counted."""
     if is_op(node, "Conv", "ConvTranspose", "Gemm", "MatMul") and len(node.inputs) > 1:
-        weights, output, source = shape(node.inputs[1]), shape(node.outputs[0]), shape(node.inputs[0])
+        weights, output, source = (
+            static_shape(node.inputs[1]),
+            static_shape(node.outputs[0]),
+            static_shape(node.inputs[0]),
+        )
         if not weights or not output or not source:
             return 0
         if node.op_type == "Conv":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from sliceflow.mapping import tables
-from sliceflow.mapping.onnx_view import is_op, shape
 from sliceflow.mapping.plan import Refusal
+from sliceflow.passes.view import is_op, static_shape
 
 
 def unsupported(node: ir.Node, *, is_float: bool) -> Refusal:
@@ -41,7 +41,7 @@ def unsupported(node: ir.Node, *, is_float: bool) -> Refusal:
 def not_a_tensor(node: ir.Node) -> Refusal:
     """The reason where an input is nothing that the accelerator's memory holds."""
     for value in node.inputs if is_op(node, "Add") else node.inputs[:1]:
-        dims = shape(value)
+        dims = static_shape(value)
         if dims is None:
             return Refusal(
                 "its input's shape is unknown or dynamic", "give the input's shape with --shape NAME=1x3x224x224"

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
-from sliceflow.mapping.onnx_view import activation_quant, const, input_at, is_op, shape
+from sliceflow.mapping.onnx_view import activation_quant
 from sliceflow.mapping.partition import Partition, is_glue
 from sliceflow.mapping.plan import ConcatPlan, LayerPlan, TensorSpec
 from sliceflow.mapping.submodel import captured
 from sliceflow.mapping.values import VIEWS
+from sliceflow.passes.view import constant, input_at, is_op, static_shape
 
 Unit = LayerPlan | ConcatPlan | ir.Node
 
@@ -128,7 +129,7 @@ class Scheduler:
         pending, seen = [value], set[ir.Value]()
         while pending:
             current = pending.pop()
-            if current in seen or const(current) is not None:
+            if current in seen or constant(current) is not None:
                 continue
             seen.add(current)
             if current in self._device:
@@ -165,7 +166,7 @@ class Scheduler:
         self._on_device.add(tensor.value)
 
     def _to_host(self, value: ir.Value) -> None:
-        if value in self._on_host or (const(value) is not None and not value.is_graph_output()):
+        if value in self._on_host or (constant(value) is not None and not value.is_graph_output()):
             return
         tensor = self._device_tensor(value)
         if tensor is not None:
@@ -193,7 +194,7 @@ class Scheduler:
                 if quant is None and is_op(node, "QuantizeLinear"):
                     return None
                 quant = found
-            elif is_op(node, *VIEWS) and shape(node.outputs[0]) is None:
+            elif is_op(node, *VIEWS) and static_shape(node.outputs[0]) is None:
                 return None
             source = input_at(node, 0)
             if source in self._device:
@@ -209,7 +210,7 @@ class Scheduler:
         inputs: dict[ir.Value, None] = {}
         for node in inside:
             for value in captured(node):
-                if value not in produced and const(value) is None:
+                if value not in produced and constant(value) is None:
                     inputs[value] = None
         for value in inputs:
             self._to_host(value)

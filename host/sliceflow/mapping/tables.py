@@ -11,7 +11,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
-from sliceflow.mapping.onnx_view import activation_quant, attribute, const, consumers, is_op
+from sliceflow.mapping.onnx_view import activation_quant, consumers
+from sliceflow.passes.view import attribute, constant, is_op
 
 ELEMENTWISE = frozenset(
     [
@@ -120,7 +121,7 @@ def _acceptable(node: ir.Node, derived: set[ir.Value]) -> bool:
     for value in node.inputs:
         if value is None or value in derived:
             continue
-        array = const(value)
+        array = constant(value)
         if array is None or array.size != 1 or array.ndim > 4:
             return False
     return any(value in derived for value in node.inputs)
@@ -184,7 +185,7 @@ def _run(region: Region, codes: NDArray[Any], source_type: str, result_type: str
     constants: dict[str, onnx.TensorProto] = {}
     for node in region.nodes:
         for value in node.inputs:
-            array = const(value)
+            array = constant(value)
             if value is not None and array is not None:
                 constants[str(value.name)] = onnx.numpy_helper.from_array(array, str(value.name))
     model_of = region.nodes[0].graph

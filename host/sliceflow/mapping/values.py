@@ -11,18 +11,9 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from sliceflow.mapping.onnx_view import (
-    activation_quant,
-    attribute,
-    chw,
-    const,
-    consumers,
-    input_at,
-    is_op,
-    only_consumer,
-    shape,
-)
+from sliceflow.mapping.onnx_view import activation_quant, chw, consumers
 from sliceflow.mapping.plan import Refusal, TensorSpec
+from sliceflow.passes.view import attribute, constant, input_at, is_op, only_consumer, static_shape
 
 VIEWS = ("Flatten", "Reshape")
 
@@ -47,7 +38,7 @@ class Values:
 
     def tensor(self, value: ir.Value | None) -> TensorSpec | None:
         """The tensor behind an operator's activation input, None if it is none."""
-        if value is None or const(value) is not None:
+        if value is None or constant(value) is not None:
             return None
         if self.is_float:
             return self.spec(value)
@@ -55,14 +46,14 @@ class Values:
         if not is_op(node, "DequantizeLinear") or node is None:
             return None
         source, quant = node.inputs[0], activation_quant(node)
-        if source is None or quant is None or const(source) is not None:
+        if source is None or quant is None or constant(source) is not None:
             return None
         spec = self.spec(source)
         return spec if spec is not None and spec.quant == quant else None
 
     def spec(self, value: ir.Value) -> TensorSpec | None:
         """The tensor that a value holds, None if its shape or type does not fit."""
-        size = chw(shape(value))
+        size = chw(static_shape(value))
         if size is None:
             return None
         if self.is_float:
@@ -149,7 +140,7 @@ class Values:
         spec = self.spec(value)
         if spec is None:
             return Refusal(
-                f"its output of shape {shape(value)} is not a batch-1 feature map or vector",
+                f"its output of shape {static_shape(value)} is not a batch-1 feature map or vector",
                 "give the input's shape with --shape, or keep this node on the CPU",
             )
         return Result(spec, tuple(nodes), low, high, leaky, tuple(labels))
@@ -164,7 +155,7 @@ def clamp_of(node: ir.Node) -> tuple[float, float] | None:
     bounds = []
     for index, free in ((1, -math.inf), (2, math.inf)):
         value = input_at(node, index)
-        array = const(value)
+        array = constant(value)
         if value is None:
             bounds.append(free)
         elif array is None or array.size != 1 or np.isnan(array).any():
@@ -178,5 +169,5 @@ def slope_of(node: ir.Node) -> float | None:
     """The slope for negative values of a LeakyRelu or of a PRelu with one constant slope, None for other nodes."""
     if is_op(node, "LeakyRelu"):
         return float(attribute(node, "alpha", 0.01))
-    slope = const(input_at(node, 1)) if is_op(node, "PRelu") else None
+    slope = constant(input_at(node, 1)) if is_op(node, "PRelu") else None
     return float(slope.reshape(-1)[0]) if slope is not None and slope.size == 1 else None

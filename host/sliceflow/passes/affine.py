@@ -9,18 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sliceflow.passes.edit import (
-    add_initializer,
-    attribute,
-    axis_of,
-    constant,
-    dims,
-    drop_unread,
-    graph_of,
-    input_at,
-    is_op,
-    only_consumer,
-)
+from sliceflow.passes.edit import add_initializer, drop_unread
+from sliceflow.passes.view import attribute, axis_of, constant, dims, graph_of, input_at, is_op, only_consumer
 
 
 @dataclasses.dataclass(frozen=True)

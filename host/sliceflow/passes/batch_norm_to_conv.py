@@ -7,7 +7,8 @@ import onnx_ir as ir
 
 from sliceflow.passes.affine import affine_of
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import add_initializer, become, constant, graph_of, is_op, rank
+from sliceflow.passes.edit import add_initializer, become
+from sliceflow.passes.view import constant, graph_of, is_op, rank
 
 _WINDOW = {"kernel_shape": [1, 1], "strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0]}
 

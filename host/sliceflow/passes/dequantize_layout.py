@@ -6,19 +6,9 @@ import onnx_ir as ir
 
 from sliceflow.passes.affine import stored_weights
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import (
-    add_initializer,
-    attribute,
-    axis_of,
-    constant,
-    drop_unread,
-    graph_of,
-    is_op,
-    new_node,
-    replace,
-    scalar,
-)
+from sliceflow.passes.edit import add_initializer, drop_unread, new_node, replace
 from sliceflow.passes.evaluate import evaluate
+from sliceflow.passes.view import attribute, axis_of, constant, graph_of, is_op, scalar
 
 _LAYOUT = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 

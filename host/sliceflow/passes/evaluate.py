@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
-from sliceflow.passes.edit import attribute, axis_of
+from sliceflow.passes.view import attribute, axis_of
 
 Array = NDArray[Any]
 _Rule = Callable[[ir.Node, list[Array]], Array | None]

@@ -7,7 +7,8 @@ from typing import Any
 import onnx_ir as ir
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import attribute, dims, input_at, is_op, rank, set_attributes
+from sliceflow.passes.edit import set_attributes
+from sliceflow.passes.view import attribute, dims, input_at, is_op, rank
 
 _WINDOWED = ("Conv", "MaxPool", "AveragePool")
 

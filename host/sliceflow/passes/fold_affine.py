@@ -8,15 +8,8 @@ from numpy.typing import NDArray
 
 from sliceflow.passes.affine import Affine, Layer, affine_of
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import (
-    attribute,
-    drop_unread,
-    graph_of,
-    is_op,
-    only_consumer,
-    rank,
-    replace,
-)
+from sliceflow.passes.edit import drop_unread, replace
+from sliceflow.passes.view import attribute, graph_of, is_op, only_consumer, rank
 
 
 class FoldAffineBackward(Pass):

@@ -11,16 +11,9 @@ from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import (
-    constant,
-    dims,
-    drop_unread,
-    graph_of,
-    is_op,
-    replace_by_constant,
-    static_shape,
-)
+from sliceflow.passes.edit import drop_unread, replace_by_constant
 from sliceflow.passes.evaluate import evaluate, evaluates
+from sliceflow.passes.view import constant, dims, graph_of, is_op, static_shape
 
 MAX_TOTAL_BYTES = 4 << 30
 """Bytes of constants that folding may add to one model, views counted in full."""

@@ -10,20 +10,16 @@ from numpy.typing import NDArray
 
 from sliceflow.passes.affine import per_channel, real_constant, stored_weights
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import (
-    add_initializer,
+from sliceflow.passes.edit import add_initializer, become, drop_unread, new_node, replace
+from sliceflow.passes.view import (
     attribute,
-    become,
     constant,
     dims,
-    drop_unread,
     graph_of,
     input_at,
     is_op,
-    new_node,
     only_consumer,
     rank,
-    replace,
     scalar,
 )
 

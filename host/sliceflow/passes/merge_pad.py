@@ -8,19 +8,17 @@ import numpy as np
 import onnx_ir as ir
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import (
+from sliceflow.passes.edit import drop_unread, replace, set_attributes
+from sliceflow.passes.view import (
     attribute,
     axis_of,
     dims,
-    drop_unread,
     graph_of,
     input_at,
     integers,
     is_op,
     rank,
-    replace,
     scalar,
-    set_attributes,
     sole_producer,
 )
 

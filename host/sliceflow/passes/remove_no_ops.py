@@ -6,18 +6,17 @@ import numpy as np
 import onnx_ir as ir
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import (
+from sliceflow.passes.edit import drop_unread, replace
+from sliceflow.passes.view import (
     attribute,
     axis_of,
     constant,
     dims,
-    drop_unread,
     graph_of,
     input_at,
     integers,
     is_op,
     rank,
-    replace,
     scalar,
 )
 

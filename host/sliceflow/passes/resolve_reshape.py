@@ -5,17 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import (
-    add_initializer,
-    attribute,
-    axis_of,
-    dims,
-    graph_of,
-    input_at,
-    integers,
-    is_op,
-    rank,
-)
+from sliceflow.passes.edit import add_initializer
+from sliceflow.passes.view import attribute, axis_of, dims, graph_of, input_at, integers, is_op, rank
 
 _Item = int | tuple[int, str]
 """An element of a shape vector: a number, or (position, symbol) of a dimension that is not known."""

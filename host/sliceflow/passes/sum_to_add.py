@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import become, is_op, new_node
+from sliceflow.passes.edit import become, new_node
+from sliceflow.passes.view import is_op
 
 
 class SumToAdd(Pass):

@@ -7,7 +7,8 @@ import math
 import onnx_ir as ir
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import attribute, axis_of, become, dims, input_at, integers, is_op, rank, set_attributes
+from sliceflow.passes.edit import become, set_attributes
+from sliceflow.passes.view import attribute, axis_of, dims, input_at, integers, is_op, rank
 
 
 class ToFlatten(Pass):

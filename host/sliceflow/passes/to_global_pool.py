@@ -5,17 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.edit import (
-    attribute,
-    axis_of,
-    become,
-    dims,
-    input_at,
-    integers,
-    is_op,
-    new_node,
-    rank,
-)
+from sliceflow.passes.edit import become, new_node
+from sliceflow.passes.view import attribute, axis_of, dims, input_at, integers, is_op, rank
 
 _GLOBAL = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
 _WINDOWED = {"AveragePool": "GlobalAveragePool", "MaxPool": "GlobalMaxPool"}
