@@ -28,9 +28,9 @@ def test_shufflenet_keeps_its_grouped_convolutions() -> None:
 
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet"])
 def test_csim_is_within_a_step_of_onnxruntime(name: str) -> None:
-    error, program = light_models.difference(name, "csim")
-    assert error <= 1.001
-    assert len(program.fpga_layers) > 20
+    found = light_models.difference(name, "csim")
+    assert found.error <= 1.001
+    assert len(found.program.fpga_layers) > 20
 
 
 def test_flipped_weight_bit_is_caught() -> None:
