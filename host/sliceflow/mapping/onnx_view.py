@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from sliceflow.passes.view import attribute, constant, input_at, is_op
 
 QUANTIZED_TYPES = {ir.DataType.UINT8: "uint8", ir.DataType.INT8: "int8"}
+_FAR = 2.0**40
+"""Stands for every bias that no accumulator holds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +104,8 @@ def weights_of(value: ir.Value | None, out_channels_axis: int = 0) -> Weights | 
     if value is None:
         return None
     array = constant(value)
+    if array is not None and array.ndim <= out_channels_axis:
+        return None
     if array is not None and array.dtype == np.float32:
         return Weights(array, np.ones(array.shape[out_channels_axis]))
     node = value.producer()
@@ -111,9 +115,14 @@ def weights_of(value: ir.Value | None, out_channels_axis: int = 0) -> Weights | 
     stored, scale, zero = (constant(input_at(node, i)) for i in range(3))
     if stored is None or stored.dtype not in (np.int8, np.uint8) or scale is None:
         return None
+    if stored.ndim <= out_channels_axis or (zero is None and input_at(node, 2) is not None):
+        return None
     count = stored.shape[out_channels_axis]
     axis = int(attribute(node, "axis", 1)) % max(stored.ndim, 1)
-    if scale.size not in (1, count) or (scale.size > 1 and axis != out_channels_axis):
+    for parameter in (scale, zero):
+        if parameter is not None and parameter.size > 1 and (parameter.size != count or axis != out_channels_axis):
+            return None
+    if scale.size == 0 or (zero is not None and zero.size == 0):
         return None
     flat_scale = np.broadcast_to(scale.reshape(-1).astype(np.float64), (count,))
     if not np.isfinite(flat_scale).all() or (flat_scale <= 0).any():
@@ -142,7 +151,9 @@ def bias_of(value: ir.Value | None, accumulator_scale: NDArray[np.float64]) -> N
     if is_op(node, "DequantizeLinear"):
         assert node is not None
         stored, scale, zero = (constant(input_at(node, i)) for i in range(3))
-        if stored is None or scale is None:
+        if stored is None or scale is None or (zero is None and input_at(node, 2) is not None):
+            return None
+        if stored.size != count or any(each is not None and each.size not in (1, count) for each in (scale, zero)):
             return None
         centred = stored.reshape(-1).astype(np.int64) - (0 if zero is None else zero.reshape(-1).astype(np.int64))
         # The same scale up to float32 rounding: the integers are the bias, as in ONNX Runtime's QLinearConv.
@@ -156,4 +167,8 @@ def bias_of(value: ir.Value | None, accumulator_scale: NDArray[np.float64]) -> N
         real = array.reshape(-1).astype(np.float64)
     if real.size != count:
         return None
-    return np.rint(real / accumulator_scale).astype(np.int64)
+    with np.errstate(all="ignore"):
+        steps = real / accumulator_scale
+    if np.isnan(steps).any():
+        return None
+    return np.rint(np.clip(steps, -_FAR, _FAR)).astype(np.int64)

@@ -7,7 +7,8 @@ the transform where it can do them, and else run on the CPU with the nodes that 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Collection, Iterable, Sequence
 
 import onnx_ir as ir
 
@@ -80,26 +81,42 @@ class Scheduler:
 
     def _clusters(self) -> Iterable[list[Unit]]:
         """Units in dependency order, runs of the same side as long as possible."""
-        alive = self._alive()
-        needs = {unit: {n for n in self._dependencies(unit) if n in alive} for unit in alive}
-        position = {unit: self._position(unit) for unit in alive}
-        done: set[Unit] = set()
-        waiting = sorted(alive, key=position.__getitem__)
+        order = sorted(self._alive(), key=self._position)
+        rank = {unit: index for index, unit in enumerate(order)}
+        missing, readers = self._edges(rank)
+        ready: dict[bool, list[int]] = {True: [], False: []}  # heaps of ranks; True: nodes for the CPU
+        for unit in order:
+            if not missing[unit]:
+                heapq.heappush(ready[isinstance(unit, ir.Node)], rank[unit])
         cluster: list[Unit] = []
-        while waiting:
-            ready = [unit for unit in waiting if needs[unit] <= done]
-            if not ready:
+        on_cpu = True
+        for _ in order:
+            if not (ready[True] or ready[False]):
                 raise UserError("the graph's layers depend on each other in a circle", fix="please report this model")
-            same = [u for u in ready if cluster and isinstance(u, ir.Node) == isinstance(cluster[0], ir.Node)]
-            if cluster and not same:
+            if cluster and not ready[on_cpu]:
                 yield cluster
                 cluster = []
-            unit = (same or ready)[0]
+            if not cluster:
+                on_cpu = min((ranks[0], side) for side, ranks in ready.items() if ranks)[1]
+            unit = order[heapq.heappop(ready[on_cpu])]
             cluster.append(unit)
-            done.add(unit)
-            waiting.remove(unit)
+            for reader in readers[unit]:
+                missing[reader] -= 1
+                if not missing[reader]:
+                    heapq.heappush(ready[isinstance(reader, ir.Node)], rank[reader])
         if cluster:
             yield cluster
+
+    def _edges(self, units: Collection[Unit]) -> tuple[dict[Unit, int], dict[Unit, list[Unit]]]:
+        """For each unit, how many others it needs, and which others need it."""
+        missing: dict[Unit, int] = {}
+        readers: dict[Unit, list[Unit]] = {unit: [] for unit in units}
+        for unit in units:
+            needs = {needed for needed in self._dependencies(unit) if needed in readers}
+            missing[unit] = len(needs)
+            for needed in needs:
+                readers[needed].append(unit)
+        return missing, readers
 
     def _position(self, unit: Unit) -> int:
         if isinstance(unit, ir.Node):
