@@ -223,7 +223,7 @@ def crowd(folder: Path, chance: random.Random) -> str:
         nodes = [helper.make_node("Relu", ["c" if i == 0 else f"n{i}"], [f"n{i + 1}"]) for i in range(count)]
         nodes[-1].output[0] = "y"
     elif kind == "inputs":
-        nodes = [helper.make_node("Concat", ["x"] * 20_000, ["k"], axis=1), helper.make_node("Relu", ["k"], ["y"])]
+        nodes = [helper.make_node("Concat", ["x"] * 5_000, ["k"], axis=1), helper.make_node("Relu", ["k"], ["y"])]
     elif kind == "names":
         nodes = [helper.make_node("Relu", ["c"], ["r" * 5_000_000]), helper.make_node("Relu", ["r" * 5_000_000], ["y"])]
     else:

@@ -289,3 +289,21 @@ def test_float_weights_that_are_no_numbers(call, tmp_path, bad):
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(array, model.graph.initializer[0].name))
     save(tmp_path, model)
     assert "its weights hold NaN" in call("check", "model.onnx", "--profile", "fp32-4x4", "--json").stdout
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 3000 + "]" * 3000, '"a\\nb\\u0000"', "nan"])
+def test_profiles_beyond_reason(call, tmp_path, text):
+    save(tmp_path, small_network())
+    lines = (ROOT / "host" / "sliceflow" / "hardware" / "profiles" / "fp32-4x4.toml").read_text().splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("name"))
+    lines[place] = f"name = {text}"
+    (tmp_path / "profile.toml").write_text("\n".join(lines))
+    assert call("check", "model.onnx", "--profile", "profile.toml").code == 1
+
+
+def test_a_crowd_of_inputs_does_not_take_forever(call, tmp_path):
+    """Scheduling and layout used to take time in the square of the parts of a concatenation."""
+    graph = Graph(6)
+    value = graph.node("Concat", *[graph.input(1, 3, 4, 4)] * 3000, axis=1)
+    save(tmp_path, graph.model(graph.node("Relu", value)))
+    call("compile", "model.onnx", "--profile", "fp32-4x4", "--output", "out", output="out")

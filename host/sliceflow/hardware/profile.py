@@ -182,7 +182,7 @@ class Profile:
             )
         try:
             tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # TOMLDecodeError, numbers of thousands of digits, deep nesting
             raise UserError("the profile is not valid TOML", where=where, why=str(error)) from error
         flat: dict[str, Any] = {}
         sections = {"arithmetic", "array", "buffers", "memory", "clock"}

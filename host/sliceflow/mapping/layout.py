@@ -9,6 +9,7 @@ A tensor's channels fill slices in order, and start a new slice at each *cut*. C
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Iterable, Sequence
 
@@ -83,7 +84,12 @@ def _spread_concat(concat: ConcatPlan, cuts: dict[ir.Value, set[int]]) -> None:
     for part in concat.parts:
         end = start + part.channels
         whole |= {start + cut for cut in cuts[part.value]} | ({start} if start else set())
-        cuts[part.value] |= {cut - start for cut in whole if start < cut < end}
+        start = end
+    ordered, start = sorted(whole), 0
+    for part in concat.parts:
+        end = start + part.channels
+        inside = ordered[bisect.bisect_right(ordered, start) : bisect.bisect_left(ordered, end)]
+        cuts[part.value] |= {cut - start for cut in inside}
         start = end
 
 
