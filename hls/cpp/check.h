@@ -36,7 +36,7 @@ inline bool has_sane_sides(const LayerDescriptor& d) {
          d.pool_height <= limit && d.pool_width <= limit && d.in_slices <= limit && d.out_slices <= limit &&
          d.strip_rows <= limit && d.pad_top <= limit && d.pad_left <= limit && d.windows_y <= limit &&
          d.windows_x <= limit && d.window_step_y <= limit && d.window_step_x <= limit && d.stride_y <= limit &&
-         d.stride_x <= limit && d.dilation_y <= limit && d.dilation_x <= limit && d.weight_planes <= 2;
+         d.stride_x <= limit && d.dilation_y <= limit && d.dilation_x <= limit && d.weight_planes <= 3;
 }
 
 template <class C>

@@ -69,7 +69,7 @@ struct LayerDescriptor {
   uint32_t pad_value;  // [value] what padding reads as (the input's zero point)
   uint32_t conv_height;  // rows that the array produces
   uint32_t conv_width;  // columns that the array produces
-  uint32_t weight_planes;  // sets of weights that are summed over the same input, 1 or 2
+  uint32_t weight_planes;  // sets of weights that are summed over the same input, 1 to 3
   uint32_t weights_base;  // first beat of the weights in the weight memory
   uint32_t lanes_base;  // first beat of the lane parameters in the program memory
   uint32_t requantize;  // 1: requantize with the lane parameters; 0: values pass unchanged

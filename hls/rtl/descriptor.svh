@@ -34,7 +34,7 @@ package descriptor_pkg;
   localparam int unsigned WORD_PAD_VALUE = 20;  // what padding reads as (the input's zero point)
   localparam int unsigned WORD_CONV_HEIGHT = 21;  // rows that the array produces
   localparam int unsigned WORD_CONV_WIDTH = 22;  // columns that the array produces
-  localparam int unsigned WORD_WEIGHT_PLANES = 23;  // sets of weights that are summed over the same input, 1 or 2
+  localparam int unsigned WORD_WEIGHT_PLANES = 23;  // sets of weights that are summed over the same input, 1 to 3
   localparam int unsigned WORD_WEIGHTS_BASE = 24;  // first beat of the weights in the weight memory
   localparam int unsigned WORD_LANES_BASE = 25;  // first beat of the lane parameters in the program memory
   localparam int unsigned WORD_REQUANTIZE = 26;  // 1: requantize with the lane parameters; 0: values pass unchanged

@@ -127,7 +127,7 @@ def _random_channels(rng: np.random.Generator, layer: Descriptor, profile: Profi
         layer.in_slices = int(rng.integers(1, 22 if layer.op == Op.POINTWISE else 5))
         layer.out_slices = int(rng.integers(1, 3 * profile.cpo // profile.cpi + 1))
     if layer.op != Op.PASS:
-        layer.weight_planes = int(rng.choice([1, 1, 2]))
+        layer.weight_planes = int(rng.choice([1, 1, 2, 3]))
 
 
 def _random_strips(rng: np.random.Generator, layer: Descriptor, profile: Profile) -> bool:

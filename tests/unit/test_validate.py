@@ -59,7 +59,7 @@ REFUSED = [
     (conv(pool_mode=5), "pool_mode"),
     (conv(requantize=2), "requantize"),
     (conv(taps_y=4), "taps_y"),
-    (conv(weight_planes=3), "weight_planes"),
+    (conv(weight_planes=4), "weight_planes"),
     (conv(dilation_y=3), "dilation_y"),
     (conv(taps_x=2, dilation_x=6), "dilation_x"),
     (conv(pad_value=-129), "pad_value"),

@@ -98,7 +98,7 @@ class Descriptor:
     pad_value: int = _word("what padding reads as (the input's zero point)", kind="value")
     conv_height: int = _word("rows that the array produces", default=1)
     conv_width: int = _word("columns that the array produces", default=1)
-    weight_planes: int = _word("sets of weights that are summed over the same input, 1 or 2", default=1)
+    weight_planes: int = _word("sets of weights that are summed over the same input, 1 to 3", default=1)
     weights_base: int = _word("first beat of the weights in the weight memory")
     lanes_base: int = _word("first beat of the lane parameters in the program memory")
     # requantize

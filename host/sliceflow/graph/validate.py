@@ -88,7 +88,7 @@ _RANGES: dict[str, tuple[int, int]] = {
     "requantize": (0, 1),
     "taps_y": (1, 3),
     "taps_x": (1, 3),
-    "weight_planes": (1, 2),
+    "weight_planes": (1, 3),
     "add_main_shift": (0, MAX_SHIFT),
     "add_other_shift": (0, MAX_SHIFT),
     "add_shift": (0, MAX_SHIFT),

@@ -125,15 +125,19 @@ class Splitter:
 
 
 def _planes(weights: NDArray[Any], dtype: type[Any]) -> list[NDArray[Any]]:
-    """The weights in the profile's type; two planes that sum to them if eight bits are not enough."""
+    """The weights in the profile's type; several planes that sum to them where eight bits are not enough.
+
+    Weights without their zero point lie in -255..255, so three planes always do.
+    """
     if dtype is np.float32:
         return [weights.astype(np.float32)]
     limits = np.iinfo(dtype)
-    first = np.clip(weights, limits.min, limits.max)
-    rest = weights - first
-    planes = [first.astype(dtype)]
-    if rest.any():
-        planes.append(rest.astype(dtype))
+    planes: list[NDArray[Any]] = []
+    rest = weights
+    while not planes or rest.any():
+        part = np.clip(rest, limits.min, limits.max)
+        planes.append(part.astype(dtype))
+        rest = rest - part
     return planes
 
 

@@ -1,6 +1,7 @@
 """What becomes one layer, and what does not."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from sliceflow.errors import UserError
@@ -8,6 +9,8 @@ from sliceflow.graph.descriptor import AddMode, Op, PoolMode, TableMode
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import check, compile_model
+from sliceflow.runtime.session import Session
+from tests.support.random_network import run_onnxruntime
 from tests.unit.mapping.graphs import Graph
 
 PROFILE = Profile.load("int8-8x8")
@@ -133,3 +136,19 @@ def test_a_sum_that_could_overflow_stays_on_the_cpu() -> None:
     program = compiled(g, big, g.quant(g.conv(x, 2048, 8, kernel=1, name="small")))
     reasons = {layer.name: layer.reason for layer in program.layers if layer.placement == "cpu"}
     assert "int32" in reasons["big"]
+
+
+def test_weights_of_nine_bits_are_exact() -> None:
+    """Asymmetric weights: every code and zero point, so that each difference from -255 to 255 occurs."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(-60, 61, (2, 8, 4, 4)).astype(np.float32) / 2
+    for zero in (-128, -127, 0, 127):
+        g = Graph(size=4)
+        codes = np.concatenate([np.arange(-128, 128), np.arange(-128, 128)]).astype(np.int8).reshape(64, 8, 1, 1)
+        parameters = (g.constant(np.float32(2**-10)), g.constant(np.int8(zero)))
+        weight = g.op("DequantizeLinear", g.constant(codes), *parameters)
+        model = g.model(g.quant(g.op("Conv", g.quant("x"), weight, kernel_shape=[1, 1])))
+        program = compile_model(model, PROFILE, name="g", source_sha256="0" * 64)
+        want = run_onnxruntime(ir.to_proto(model), {"x": images[:1]})[0]
+        got = Session(program, device="reference").run(None, {"x": images[:1]})[0]
+        np.testing.assert_array_equal(got, want, err_msg=f"zero point {zero}")
