@@ -29,14 +29,21 @@ def ort_session(model: bytes | str, threads: int | None, *, where: str) -> Any:
         raise UserError(
             "ONNX Runtime is missing", where=where, why="it executes the CPU layers", fix="pip install onnxruntime"
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has one class for each status and no base below Exception
-        raise UserError("ONNX Runtime refuses the model", where=where, why=told_by(error)) from error
+    refusals = []
+    # Some versions turn a valid pair of quantizers into an invalid one (MaxPool between int8 pairs, opset 21): what is
+    # refused is tried again without that rewrite.
+    for rewrite in (True, False):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        if not rewrite:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        try:
+            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has one class for each status and no base below Exception
+            refusals.append(error)
+    raise UserError("ONNX Runtime refuses the model", where=where, why=told_by(refusals[0])) from refusals[0]
 
 
 class CpuLayers:
