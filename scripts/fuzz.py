@@ -97,8 +97,9 @@ def replay(folder: Path) -> int:
     case = Case.load(folder / "case.json")
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
         copy = Path(shutil.copytree(folder, Path(scratch) / "case", symlinks=True))
-        for command in case.commands:
-            shutil.rmtree(copy / command.output, ignore_errors=True) if command.output else None
+        for output in filter(None, (command.output for command in case.commands)):
+            shutil.rmtree(copy / output, ignore_errors=True)
+            (copy / output).unlink(missing_ok=True)
         with Runner() as runner:
             runs = runner.run(Case(case.number, case.kind, case.what, case.commands, as_process=True), copy)
     for run in runs:

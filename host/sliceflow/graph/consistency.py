@@ -14,6 +14,7 @@ import numpy as np
 from sliceflow.graph.plain import refuse
 from sliceflow.graph.program import CpuStep, FpgaStep, Layer, Program, Tensor, TransformStep, Value
 from sliceflow.graph.validate import validate_parameters, validate_program
+from sliceflow.graph.wiring import check_wiring
 from sliceflow.hardware.profile import Profile
 
 DTYPES = frozenset(
@@ -59,6 +60,7 @@ def check_program(program: Program) -> None:
     )
     validate_parameters(program.descriptors, program.profile, program.program)
     _check_weights(program, where)
+    check_wiring(program)
 
 
 def _check_weights(program: Program, where: str) -> None:

@@ -226,7 +226,8 @@ class _Reporter:
                 slices_out * self._profile.cpi,
                 layer.groups * geometry.output_groups(layer, self._profile) * geometry.lanes(layer, self._profile),
             ),
-            lanes_used=plan.macs / computed if computed and plan.macs else 0.0,
+            # The model counts rows that no pool window reads; the array skips them, and would use over 100 %.
+            lanes_used=min(1.0, plan.macs / computed) if computed and plan.macs else 0.0,
         )
 
     def _cpu(self, node: ir.Node, action: CpuWork) -> Layer:
