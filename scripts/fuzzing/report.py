@@ -14,13 +14,13 @@ _LIMITS = (
     "## What is bounded, and what is not",
     "",
     "Refused by size: activation tensors over 2^28 values, constants that folding would make over 512 MiB (fills:",
-    "1 GiB), calibration arrays over 768 MiB and inputs over 1 GiB in one `.npz`, graphs over 200,000 nodes, loops over",
-    "2^20 rounds, programs over 2^34 steps. Commands run with 8 GiB of address space, so that larger allocations fail",
+    "1 GiB), calibration arrays over 768 MiB and inputs over 1 GiB in one `.npz`, graphs over 200,000 nodes, loops",
+    "over 2^20 rounds, programs over 2^34 steps. Commands run with 8 GiB of address space, so that larger allocations fail",
     "here as they would on a small machine.",
     "",
     "Below these limits time and memory grow with what the model states: verifying a float model with an output of",
-    "10^8 values takes about half a minute. A Loop whose number of rounds is computed from data is not bounded, and the",
-    "CPU sub-models of an artifact are run by ONNX Runtime as they are: treat an artifact from strangers as a program.",
+    "10^8 values takes about half a minute. A Loop whose number of rounds is computed from data is not bounded, and",
+    "ONNX Runtime runs the CPU sub-models of an artifact as they are: treat an artifact from strangers as a program.",
     "",
 )
 _OUTCOMES = ("0", "1", "2", "3", "4", "signal", "hang")

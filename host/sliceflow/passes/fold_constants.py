@@ -50,7 +50,11 @@ class FoldConstants(Pass):
             return False
         array = _known_shape(node)
         if array is None:
-            array = self._value(node)
+            try:
+                array = self._value(node)
+            except UserError as error:
+                error.where = error.where or f"node {node.name} ({node.op_type})"
+                raise
         if array is None:
             return False
         self._bytes += array.nbytes
