@@ -256,6 +256,14 @@ def test_inputs_that_hold_no_numbers(call, tmp_path, dtype):
     assert call("check", "model.onnx").code == 1
 
 
+def test_a_tensor_with_values_in_two_fields(call, tmp_path):
+    model = small_network()
+    model.graph.initializer[1].CopyFrom(helper.make_tensor("c1", TensorProto.FLOAT, [4], [1.0, 2.0, 3.0, 4.0]))
+    model.graph.initializer[1].int32_data.append(0)
+    save(tmp_path, model)
+    assert "stored twice" in call("check", "model.onnx").stderr
+
+
 def test_an_unreadable_constant(call, tmp_path):
     model = small_network()
     model.graph.node.append(helper.make_node("Constant", [], ["k"], valeu=3.0))

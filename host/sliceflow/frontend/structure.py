@@ -227,6 +227,7 @@ def verify_tensor(tensor: onnx.TensorProto, where: str) -> None:
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         _verify_external(tensor, at)
         return
+    _verify_one_field(tensor, at)
     if tensor.HasField("raw_data") and dtype != ir.DataType.STRING:
         needed, found, unit = math.ceil(count * dtype.bitwidth / 8), len(tensor.raw_data), "bytes"
     else:
@@ -240,6 +241,16 @@ def verify_tensor(tensor: onnx.TensorProto, where: str) -> None:
             at,
             f"shape {list(tensor.dims)} of {dtype.name} needs {needed} {unit}, {found} are there",
         )
+
+
+def _verify_one_field(tensor: onnx.TensorProto, at: str) -> None:
+    """Values in two fields contradict each other: readers differ in which one they take."""
+    fields = {"int32_data", *(field for field, _ in _TYPED_FIELDS.values())}
+    used = sorted(field for field in fields if len(getattr(tensor, field)))
+    if tensor.HasField("raw_data") and (tensor.raw_data or not used):
+        used.append("raw_data")
+    if len(used) > 1:
+        raise _defect("the values of a tensor are stored twice", at, f"in {' and '.join(used)}")
 
 
 def _elements(dims: Sequence[int], at: str) -> int:
