@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from typing import TypedDict, Unpack
 
 import onnx_ir as ir
 
@@ -59,26 +60,19 @@ class Trace:
     program: Program
 
 
+class CompileOptions(TypedDict, total=False):
+    """What else can be asked of a compilation; ``trace_compilation`` says what each means."""
+
+    cpu_nodes: Collection[str]
+    input_shapes: Mapping[str, Sequence[int]] | None
+    keep_islands: bool
+
+
 def compile_model(
-    model: ir.Model,
-    profile: Profile,
-    *,
-    name: str,
-    source_sha256: str,
-    cpu_nodes: Collection[str] = (),
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-    keep_islands: bool = False,
+    model: ir.Model, profile: Profile, *, name: str, source_sha256: str, **options: Unpack[CompileOptions]
 ) -> Program:
-    """Compile a normalized model; see ``trace_compilation`` for the arguments."""
-    return trace_compilation(
-        model,
-        profile,
-        name=name,
-        source_sha256=source_sha256,
-        cpu_nodes=cpu_nodes,
-        input_shapes=input_shapes,
-        keep_islands=keep_islands,
-    ).program
+    """Compile a normalized model; see ``trace_compilation`` for the arguments and errors."""
+    return trace_compilation(model, profile, name=name, source_sha256=source_sha256, **options).program
 
 
 def trace_compilation(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Set
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -18,7 +19,7 @@ from sliceflow.graph.descriptor import AddMode, PoolMode, TableMode
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import tables
 from sliceflow.mapping.groups import is_depthwise
-from sliceflow.mapping.onnx_view import chw
+from sliceflow.mapping.onnx_view import Quant, chw
 from sliceflow.mapping.operators import POOLS, averaging_kernel, nearest_factors, pool_shape, read_kernel
 from sliceflow.mapping.plan import Add, ConcatPlan, Core, Kernel, LayerPlan, Pool, Refusal, Stage, TensorSpec
 from sliceflow.mapping.refusals import not_a_tensor, unsupported
@@ -192,7 +193,7 @@ class Merger:
         result = self._values.result(node.outputs[0])
         if other is None or isinstance(result, Refusal) or other.size != result.tensor.size:
             return None
-        return _with_add(plan, AddMode.ACCUMULATOR, other, node, result)
+        return self._grown(plan, Stage.ADD, node, result, add=_added(AddMode.ACCUMULATOR, other, None, result))
 
     # extensions -------------------------------------------------------------------------------------------------
 
@@ -245,7 +246,8 @@ class Merger:
             return Refusal(
                 f"it broadcasts {first.size} and {second.size}", "only tensors of one shape are added on the FPGA"
             )
-        return self._checked(_with_add(plan, AddMode.REQUANTIZED, other, node, result, self._values))
+        add = _added(AddMode.REQUANTIZED, other, plan.output.quant, result)
+        return self._checked(self._grown(plan, Stage.ADD, node, result, add=add))
 
     def _pool(self, plan: LayerPlan, node: ir.Node) -> Outcome:
         if plan.stage >= Stage.POOL:
@@ -274,16 +276,7 @@ class Merger:
             low=result.low,
             high=result.high,
         )
-        return self._checked(
-            dataclasses.replace(
-                plan,
-                nodes=plan.nodes + self._values.glue(plan.output) + (node, *result.nodes),
-                output=result.tensor,
-                pool=pool,
-                stage=Stage.POOL,
-                label=(*plan.label, node.op_type, *result.labels),
-            )
-        )
+        return self._checked(self._grown(plan, Stage.POOL, node, result, pool=pool))
 
     def _resize(self, plan: LayerPlan, node: ir.Node) -> Outcome:
         if plan.stage >= Stage.UPSAMPLE:
@@ -299,15 +292,19 @@ class Merger:
             return result
         if result.tensor.quant != source.quant:
             return Refusal("its output has another scale than its input", "give both one scale")
-        return self._checked(
-            dataclasses.replace(
-                plan,
-                nodes=plan.nodes + self._values.glue(plan.output) + (node, *result.nodes),
-                output=result.tensor,
-                upsample=factors,
-                stage=Stage.UPSAMPLE,
-                label=(*plan.label, node.op_type),
-            )
+        return self._checked(self._grown(plan, Stage.UPSAMPLE, node, result, upsample=factors))
+
+    def _grown(self, plan: LayerPlan, stage: Stage, node: ir.Node, result: Result, **changes: Any) -> LayerPlan:
+        """The layer with one more stage: what ``node``, and what follows it to the next tensor, does."""
+        # A weighted layer that has no output tensor yet is not read through DequantizeLinear.
+        glue = () if plan.output is plan.input and plan.kernel is not None else self._values.glue(plan.output)
+        return dataclasses.replace(
+            plan,
+            nodes=(*plan.nodes, *glue, node, *result.nodes),
+            output=result.tensor,
+            stage=stage,
+            label=(*plan.label, node.op_type, *result.labels),
+            **changes,
         )
 
     # does it fit, is it worth it --------------------------------------------------------------------------------
@@ -352,25 +349,8 @@ def _bare(root: ir.Node, source: TensorSpec) -> LayerPlan:
     )
 
 
-def _with_add(
-    plan: LayerPlan, mode: AddMode, other: TensorSpec, node: ir.Node, result: Result, values: Values | None = None
-) -> LayerPlan:
-    glue = values.glue(plan.output) if values is not None else ()
-    return dataclasses.replace(
-        plan,
-        nodes=plan.nodes + glue + (node, *result.nodes),
-        output=result.tensor,
-        add=Add(
-            mode=mode,
-            other=other,
-            main=plan.output.quant if mode is AddMode.REQUANTIZED else None,
-            quant=result.tensor.quant,
-            low=result.low,
-            high=result.high,
-        ),
-        stage=Stage.ADD,
-        label=(*plan.label, "Add", *result.labels),
-    )
+def _added(mode: AddMode, other: TensorSpec, main: Quant | None, result: Result) -> Add:
+    return Add(mode=mode, other=other, main=main, quant=result.tensor.quant, low=result.low, high=result.high)
 
 
 def _kernel_label(root: ir.Node, core: Core, kernel: Kernel) -> str:
