@@ -315,3 +315,11 @@ def test_a_crowd_of_inputs_does_not_take_forever(call, tmp_path):
     value = graph.node("Concat", *[graph.input(1, 3, 4, 4)] * 3000, axis=1)
     save(tmp_path, graph.model(graph.node("Relu", value)))
     call("compile", "model.onnx", "--profile", "fp32-4x4", "--output", "out", output="out")
+
+
+def test_an_array_of_negative_size(call, tmp_path):
+    save(tmp_path, small_network())
+    assert call("compile", "model.onnx", "--profile", "fp32-4x4", "--output", "out").code == 0
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 4), }\n"
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header + bytes(64))
+    assert call("run", "out", "--input", "x.npy", "--output", "y.npz", output="y.npz").code == 1

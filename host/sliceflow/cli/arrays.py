@@ -19,7 +19,7 @@ from sliceflow.graph.program import Value
 LARGEST = 1 << 30
 """Largest content of an input file, unpacked, in bytes."""
 Array = NDArray[Any]
-_DAMAGED = (ValueError, TypeError, EOFError, KeyError, SyntaxError, NotImplementedError, RuntimeError)
+_DAMAGED = (ValueError, TypeError, EOFError, KeyError, SyntaxError, NotImplementedError, RuntimeError, OverflowError)
 _DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error)
 
 

@@ -96,7 +96,7 @@ def find_region(source: ir.Value, order: dict[ir.Node, int]) -> Region | None:
     derived: set[ir.Value] = {source}
     accepted: list[ir.Node] = []
     best: Region | None = None
-    waiting = set(consumers(source))
+    waiting = {reader for reader in consumers(source) if reader in order}  # not those in subgraphs
     while waiting and len(accepted) < _LARGEST_REGION:
         node = min(waiting, key=order.__getitem__)
         waiting.discard(node)
@@ -104,7 +104,7 @@ def find_region(source: ir.Value, order: dict[ir.Node, int]) -> Region | None:
             continue
         accepted.append(node)
         derived.update(node.outputs)
-        waiting.update(reader for reader in consumers(node.outputs[0]) if reader not in accepted)
+        waiting.update(reader for reader in consumers(node.outputs[0]) if reader in order and reader not in accepted)
         best = _region_ending_at(node, accepted, source) or best
     return best
 

@@ -71,17 +71,18 @@ class Values:
         return TensorSpec(value=value, channels=size[0], height=size[1], width=size[2], quant=quant)
 
     def readers(self, tensor: TensorSpec) -> list[ir.Node] | None:
-        """The operators that read a tensor, through DequantizeLinear; None if it also leaves the model."""
+        """The operators that read a tensor, through DequantizeLinear; None if it also leaves the graph."""
         if tensor.value.is_graph_output():
             return None
-        if self.is_float:
-            return consumers(tensor.value)
         found: list[ir.Node] = []
         for node in consumers(tensor.value):
+            if self.is_float:
+                found.append(node)
+                continue
             if not is_op(node, "DequantizeLinear") or node.outputs[0].is_graph_output():
                 return None
             found += [reader for reader in consumers(node.outputs[0]) if reader not in found]
-        return found
+        return found if all(reader.graph is tensor.value.graph for reader in found) else None
 
     def glue(self, tensor: TensorSpec) -> tuple[ir.Node, ...]:
         """The DequantizeLinear nodes through which a tensor is read."""

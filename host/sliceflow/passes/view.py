@@ -87,11 +87,14 @@ def axis_of(number: int, dimensions: int) -> int:
 
 
 def only_consumer(value: ir.Value | None) -> ir.Node | None:
-    """The node that alone reads the value, once; None if there are other readers or it leaves the model."""
+    """The node of the same graph that alone reads the value, once.
+
+    None if there are other readers, it leaves the model, or a subgraph reads it, which may not run.
+    """
     if value is None or value.is_graph_output():
         return None
     uses = list(value.uses())
-    return uses[0][0] if len(uses) == 1 else None
+    return uses[0][0] if len(uses) == 1 and uses[0][0].graph is value.graph else None
 
 
 def sole_producer(value: ir.Value | None, *op_types: str) -> ir.Node | None:
