@@ -35,9 +35,10 @@ def _print(document: dict[str, Any]) -> None:
         )
     output.table(content)
     totals = document["totals"]
+    launches = "launch" if totals["launches"] == 1 else "launches"
     output.line(
         f"{share(totals['fpga_share'])} of {count(totals['macs'])} MACs on the FPGA in {totals['fpga_layers']} layers "
-        f"and {totals['launches']} {'launch' if totals['launches'] == 1 else 'launches'}; {totals['cpu_layers']} CPU nodes"
+        f"and {totals['launches']} {launches}; {totals['cpu_layers']} CPU nodes"
     )
     output.line(
         f"predicted: {count(totals['predicted_cycles'])} cycles, {totals['predicted_ms']:.3f} ms, "
