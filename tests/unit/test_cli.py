@@ -1,5 +1,6 @@
 """The command line: golden sessions, exit codes, and what reaches stdout and stderr."""
 
+import importlib
 import json
 import os
 import signal
@@ -76,6 +77,8 @@ def test_run_writes_what_the_layer_means(folder, tmp_path, capsys):
 def test_verify_ends_with_three_at_a_mismatch(folder, monkeypatch, capsys):
     from sliceflow.devices import reference
 
+    # The verb imports this module when it runs; imported under the patch, it would keep the spoiled class for good.
+    importlib.import_module("sliceflow.runtime.verify")
     real = reference.ReferenceDevice
 
     class Spoiled(real):
