@@ -11,14 +11,14 @@ namespace sliceflow {
 enum Status : uint32_t {
   STATUS_OK = 0,
   STATUS_VERSION = 1,   // not a descriptor of this layout
-  STATUS_UNKNOWN = 2,   // an operation, mode or count that does not exist
+  STATUS_UNKNOWN = 2,   // an operation, mode or count that does not exist, or a table where there are none
   STATUS_TOO_BIG = 3,   // a strip exceeds the buffers
 };
 
 template <class C>
 bool is_known(const LayerDescriptor& d) {
   const bool modes = d.op <= OP_PASS && d.table_mode <= TABLE_AFTER_ADD && d.add_mode <= ADD_ACCUMULATOR &&
-                     d.pool_mode <= POOL_GLOBAL_AVERAGE && !(C::IS_FLOAT && d.table_mode != TABLE_OFF);
+                     d.pool_mode <= POOL_GLOBAL_AVERAGE && (has_tables<C>() || d.table_mode == TABLE_OFF);
   const bool window = d.taps_y >= 1 && d.taps_y <= 3 && d.taps_x >= 1 && d.taps_x <= 3 && d.windows_y >= 1 &&
                       d.windows_x >= 1 && d.stride_y >= 1 && d.stride_x >= 1 && d.weight_planes >= 1 &&
                       (d.taps_y == 1 || d.dilation_y % 3 != 0) && (d.taps_x == 1 || d.dilation_x % 3 != 0);

@@ -54,9 +54,8 @@ int written_slices(const LayerDescriptor& d, int out) {
 // Beats of the weights of one pass.
 template <class C>
 int block_beats(const LayerDescriptor& d) {
-  const int weight_bytes = C::WEIGHT_BITS / 8;
   if (d.op == OP_PASS) return 0;
-  return divide_up(TAPS * C::CPI * (is_dense(d) ? C::CPO : 1) * weight_bytes, BEAT_BYTES);
+  return divide_up(TAPS * C::CPI * (is_dense(d) ? C::CPO : 1) * C::WEIGHT_BITS, BEAT_BYTES * 8);
 }
 
 inline int bank_rows(const Strip& strip) { return (strip.in_rows + 2) / 3; }

@@ -51,8 +51,8 @@ void compute_strip(LayerDescriptor d, Strip strip, const Banks<C>& banks, const 
   hls::stream<Pixel<C>, 4> finished("finished");
   hls::stream<Pixel<C>, 4> pooled("pooled");
   hls::stream<Pixel<C>, 16> copies("copies");
-  const bool table_before = d.table_mode == TABLE_BEFORE_ADD;
-  const bool table_after = d.table_mode == TABLE_AFTER_ADD;
+  const bool table_before = has_tables<C>() && d.table_mode == TABLE_BEFORE_ADD;
+  const bool table_after = has_tables<C>() && d.table_mode == TABLE_AFTER_ADD;
 
   SLICEFLOW_REGION_BEGIN("compute_strip");
   SLICEFLOW_PROCESS("read_weights", read_weights<C>, d, strip, weights, beats);

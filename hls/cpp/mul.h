@@ -16,7 +16,7 @@ void take_beat(const Beat& beat, int index, weight_t<C> block[BLOCK_WEIGHTS<C>()
   const int per_beat = BEAT_BYTES * 8 / C::WEIGHT_BITS;
   for (int k = 0; k < per_beat; ++k) {
 #pragma HLS unroll
-    if (index * per_beat + k < BLOCK_WEIGHTS<C>()) weight_from_beat(beat, k, block[index * per_beat + k]);
+    if (index * per_beat + k < BLOCK_WEIGHTS<C>()) weight_from_beat<C::WEIGHT_BITS>(beat, k, block[index * per_beat + k]);
   }
 }
 

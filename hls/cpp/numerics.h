@@ -46,11 +46,19 @@ inline int_t<32> scale_down(wide_t value, int shift, int32_t zero, int32_t low, 
 // Numbers from memory bits.
 inline void from_bits(uint32_t bits, float& value) { value = value_as_float(bits); }
 inline void from_bits(uint32_t bits, int_t<32>& value) { value = static_cast<int32_t>(bits); }
-inline void weight_from_beat(const Beat& beat, int index, float& value) {
+template <int BITS>
+void weight_from_beat(const Beat& beat, int index, float& value) {
+#pragma HLS inline
   value = value_as_float(word_of(beat, 4 * index));
 }
-inline void weight_from_beat(const Beat& beat, int index, int_t<8>& value) {
-  value = static_cast<int_t<8>>(beat.byte[index]);
+// Weights of four bits stand two to a byte, the first in the low nibble.
+template <int BITS>
+void weight_from_beat(const Beat& beat, int index, int_t<BITS>& value) {
+#pragma HLS inline
+  constexpr int PER_BYTE = 8 / BITS;
+  const int above = 8 - BITS - index % PER_BYTE * BITS;  // bits of the byte above the weight
+  const int_t<8> moved = static_cast<int_t<8>>(static_cast<uint_t<8>>(beat.byte[index / PER_BYTE] << above));
+  value = static_cast<int_t<BITS>>(moved >> (8 - BITS));
 }
 
 }  // namespace sliceflow

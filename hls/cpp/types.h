@@ -35,6 +35,8 @@ constexpr int BEAT_BYTES = 64;  // what a memory port moves in one clock
 
 // Bits that a sum of `terms` numbers needs beyond theirs.
 constexpr int growth(int terms) { return terms <= 1 ? 0 : 1 + growth((terms + 1) / 2); }
+// The accumulator wraps at 32 bits, so what it adds needs no more.
+constexpr int at_most_32(int bits) { return bits < 32 ? bits : 32; }
 
 // One value for each lane.
 template <class T, int LANES>
@@ -58,7 +60,7 @@ struct Formats {
   typedef int_t<C::ACTIVATION_BITS> activation;
   typedef int_t<C::WEIGHT_BITS> weight;
   typedef int_t<C::ACTIVATION_BITS + C::WEIGHT_BITS> product;
-  typedef int_t<C::ACTIVATION_BITS + C::WEIGHT_BITS + growth(TAPS * C::CPI)> partial;
+  typedef int_t<at_most_32(C::ACTIVATION_BITS + C::WEIGHT_BITS + growth(TAPS * C::CPI))> partial;
   typedef int_t<32> accumulator;
 };
 
@@ -70,6 +72,12 @@ struct Formats<C, true> {
   typedef float partial;
   typedef float accumulator;
 };
+
+// A function table has 256 entries, one for each 8-bit activation.
+template <class C>
+constexpr bool has_tables() {
+  return C::ACTIVATION_BITS == 8;
+}
 
 template <class C>
 using activation_t = typename Formats<C>::activation;

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sliceflow.devices.csim import BuildOptions, CsimLibrary
-from sliceflow.devices.csim.build import default_cache
+from sliceflow.devices.build import default_cache
 from sliceflow.devices.csim.cases import Case as BenchCase
 from sliceflow.hardware.profile import Profile
 from sliceflow.reference.machine import execute
@@ -22,15 +22,31 @@ CACHE = default_cache()
 
 @functools.cache
 def profile_of(name: str) -> Profile:
-    """A built-in profile, or ``int8-4x8`` and the like, with small buffers so that strips are short."""
+    """A built-in profile, or ``small-8x4-4x8`` and the like, with small buffers so that strips are short.
+
+    The numbers are bits of an activation and a weight, then channels in and out.
+    """
     if name in Profile.names():
         return Profile.load(name)
-    cpi, cpo = (int(part) for part in name.removeprefix("int8-").split("x"))
-    base = Profile.load("int8-4x4")
-    return dataclasses.replace(base, name=name, cpi=cpi, cpo=cpo, bank_words=512, accumulator_pixels=512, pool_width=64)
+    bits, channels = ([int(part) for part in pair.split("x")] for pair in name.removeprefix("small-").split("-"))
+    return dataclasses.replace(
+        Profile.load("int8-4x4"),
+        name=name,
+        activation_bits=bits[0],
+        weight_bits=bits[1],
+        cpi=channels[0],
+        cpo=channels[1],
+        bank_words=512,
+        accumulator_pixels=512,
+        pool_width=64,
+    )
 
 
-PROFILES = (*Profile.names(), "int8-4x8", "int8-8x16", "int8-3x6", "int8-1x1")
+SMALL_PROFILES = (
+    *("small-8x8-4x8", "small-8x8-8x16", "small-8x8-3x6", "small-8x8-1x1"),
+    *("small-8x4-4x8", "small-8x4-1x3", "small-16x8-4x8", "small-16x8-16x16", "small-16x4-2x6", "small-16x4-1x1"),
+)
+PROFILES = (*Profile.names(), *SMALL_PROFILES)
 
 
 @functools.cache

@@ -26,13 +26,13 @@ def test_random_programs_equal_the_reference(profile: str) -> None:
 
 
 @pytest.mark.parametrize("op", list(Op))
-@pytest.mark.parametrize("profile", ["int8-8x8", "int8-4x8", "fp32-4x4"])
+@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-4x8", "fp32-4x4"])
 def test_every_operation_equals_the_reference(profile: str, op: Op) -> None:
     for seed in range(1000, 1015):
         assert_equal(library(profile), random_layer(seed, profile_of(profile), op=op))
 
 
-@pytest.mark.parametrize("profile", ["int8-8x8", "int8-8x16", "fp32-4x4"])
+@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-8x16", "fp32-4x4"])
 def test_shares_of_threads_give_the_same_memory(profile: str) -> None:
     simulator = library(profile)
     for seed in range(2000, 2015):
@@ -42,7 +42,7 @@ def test_shares_of_threads_give_the_same_memory(profile: str) -> None:
             assert agree(case.profile, simulate(simulator, case, threads), alone), case.describe()
 
 
-@pytest.mark.parametrize("profile", ["int8-4x4", "int8-4x8"])
+@pytest.mark.parametrize("profile", ["int8-4x4", "small-8x8-4x8"])
 def test_parts_of_a_layer_make_the_whole(profile: str) -> None:
     """Ranges cut anywhere, run in any order."""
     simulator = library(profile)
@@ -58,8 +58,8 @@ def test_parts_of_a_layer_make_the_whole(profile: str) -> None:
 
 def test_images_run_beside_each_other() -> None:
     """The library keeps no state between calls on several threads."""
-    simulator = library("int8-4x8")
-    cases = [random_program(seed, profile_of("int8-4x8")) for seed in range(4000, 4016)]
+    simulator = library("small-8x8-4x8")
+    cases = [random_program(seed, profile_of("small-8x8-4x8")) for seed in range(4000, 4016)]
     with ThreadPoolExecutor(4) as pool:
         memories = list(pool.map(lambda case: simulate(simulator, case), cases))
     for case, memory in zip(cases, memories, strict=True):

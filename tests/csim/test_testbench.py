@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sliceflow.devices.csim import BuildOptions, build_testbench
-from sliceflow.devices.csim.build import find_compiler
+from sliceflow.devices.build import find_compiler
 from sliceflow.devices.csim.cases import write_cases
 from sliceflow.graph.artifact import save_program
 from sliceflow.hardware.vitis import Target, write_recipe
@@ -77,7 +77,7 @@ def test_failures_and_nothing_run_are_no_success(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1] == "1 passed, 2 failed"
 
 
-@pytest.mark.parametrize("profile", ["int8-4x8", "fp32-4x4"])
+@pytest.mark.parametrize("profile", ["small-8x8-4x8", "fp32-4x4"])
 def test_sanitizers_find_nothing(profile: str, tmp_path: Path) -> None:
     write_random(tmp_path, profile, range(430, 455))
     options = BuildOptions(optimize=("-O1",), native=False, sanitize=("address", "undefined"), check_streams=True)
@@ -88,11 +88,11 @@ def test_sanitizers_find_nothing(profile: str, tmp_path: Path) -> None:
 
 def test_sanitizers_would_find_something(tmp_path: Path) -> None:
     """A descriptor that reads beyond its memory is stopped, so the runs above mean something."""
-    case = bench_case(random_program(460, profile_of("int8-4x8")))
+    case = bench_case(random_program(460, profile_of("small-8x8-4x8")))
     case.program[:512].view("<u4")[3] += len(case.before)  # in_base
     write_cases(tmp_path, {"beyond": case})
     options = BuildOptions(optimize=("-O1",), native=False, sanitize=("address", "undefined"), check_streams=True)
-    result = run(build_testbench(profile_of("int8-4x8"), cache=CACHE, options=options), tmp_path)
+    result = run(build_testbench(profile_of("small-8x8-4x8"), cache=CACHE, options=options), tmp_path)
     assert result.returncode != 0
     assert "AddressSanitizer" in result.stderr
 

@@ -18,7 +18,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("profile", ["int8-8x8", "int8-4x8", "fp32-4x4"])
+@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-4x8", "fp32-4x4"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_equals_the_reference(variant: str, profile: str) -> None:
     simulator = library(profile, VARIANTS[variant])
@@ -26,7 +26,7 @@ def test_a_variant_equals_the_reference(variant: str, profile: str) -> None:
         assert_equal(simulator, random_program(seed, profile_of(profile)))
 
 
-@pytest.mark.parametrize("profile", ["int8-4x4", "int8-4x8"])
+@pytest.mark.parametrize("profile", ["int8-4x4", "small-8x8-4x8"])
 def test_ap_int_gives_the_same_integers(profile: str) -> None:
     """Exact widths behind the aliases: a product, a sum or a shift that is too narrow shows here."""
     options = BuildOptions(optimize=("-O2",), native=False, ap_types=ap_headers())
@@ -37,7 +37,7 @@ def test_ap_int_gives_the_same_integers(profile: str) -> None:
         assert_equal(simulator, random_layer(300 + op, profile_of(profile), op=op))
 
 
-@pytest.mark.parametrize("profile", ["int8-4x4", "int8-8x8", "int8-16x16", "int8-3x6", "int8-1x1"])
+@pytest.mark.parametrize("profile", ["int8-4x4", "int8-8x8", "int8-16x16", "small-8x8-3x6", "small-8x8-1x1"])
 def test_extreme_products_survive_every_multiplier(profile: str) -> None:
     """All weights and activations at -128: the largest sums, for the vector code, the plain loops and ap_int."""
     case = random_layer(17, profile_of(profile), op=Op.CONV)

@@ -195,16 +195,16 @@ class _Memories:
 
     def weights(self) -> NDArray[np.uint8]:
         """Random weights; also where a real program has zeros to fill a beat."""
-        return self._random_values(self._weight_beats * self._profile.beat_bytes, self._profile.weight_bits // 8)
+        return self._random_values(self._weight_beats * self._profile.beat_bytes)
 
     def activations(self) -> NDArray[np.uint8]:
         """Random words, also around and below the tensors."""
         words = self._words + int(self._rng.integers(1, 9))
-        return self._random_values(words * self._profile.word_bytes, self._profile.activation_bytes)
+        return self._random_values(words * self._profile.word_bytes)
 
-    def _random_values(self, size: int, value_bytes: int) -> NDArray[np.uint8]:
+    def _random_values(self, size: int) -> NDArray[np.uint8]:
         if self._profile.is_float:
-            return self._rng.normal(size=size // value_bytes).astype("<f4").view(np.uint8)
+            return self._rng.normal(size=size // 4).astype("<f4").view(np.uint8)
         return self._rng.integers(0, 256, size, np.uint8)
 
 
@@ -221,8 +221,8 @@ def random_lanes(rng: np.random.Generator, layer: Descriptor, profile: Profile) 
         bias = 1 << (bits - 1) if layer.op != Op.PASS or layer.requantize else int(rng.choice([1, 1, 100]))
         lanes["bias"] = rng.integers(-bias + 1, bias, size)
         lanes["multiplier"] = _multipliers(rng, size)
-        # 2**bits * 2**23.5 / 2**shift is about 2**6.
-        shift = np.clip(rng.integers(-2, 3, size) + 23 + bits - 6, 0, 62)
+        # 2**bits * 2**23.5 / 2**shift is about a quarter of an activation's range.
+        shift = np.clip(rng.integers(-2, 3, size) + 23 + bits - (profile.activation_bits - 2), 0, 62)
         lanes["shifts"][..., 0] = np.where(rng.random(size) < 0.03, rng.choice([0, 1, 40, 62], size), shift)
         if layer.add_mode == AddMode.ACCUMULATOR:
             other = 23 + rng.integers(-1, 3, size)
@@ -239,10 +239,10 @@ def random_lanes(rng: np.random.Generator, layer: Descriptor, profile: Profile) 
 def _accumulator_bits(layer: Descriptor, profile: Profile) -> int:
     """Bits of a typical accumulator: a sum of n products of two bytes is about 74**2 * sqrt(n)."""
     if layer.op == Op.PASS:
-        return 7
+        return profile.activation_bits - 1
     products = layer.windows_y * layer.windows_x * layer.taps_y * layer.taps_x * layer.weight_planes
     products *= layer.in_slices * profile.cpi if geometry.is_dense(layer) else 1
-    return 12 + products.bit_length() // 2
+    return profile.activation_bits + profile.weight_bits - 4 + products.bit_length() // 2
 
 
 def _multipliers(rng: np.random.Generator, size: tuple[int, ...]) -> NDArray[np.int64]:

@@ -67,14 +67,16 @@ def random_stages(rng: np.random.Generator, layer: Descriptor, profile: Profile)
     if profile.is_float:
         _random_float_constants(rng, layer)
         return
-    layer.table_mode = int(rng.choice([TableMode.OFF, TableMode.OFF, TableMode.BEFORE_ADD, TableMode.AFTER_ADD]))
+    if profile.has_tables:
+        layer.table_mode = int(rng.choice([TableMode.OFF, TableMode.OFF, TableMode.BEFORE_ADD, TableMode.AFTER_ADD]))
     if layer.add_mode == AddMode.ACCUMULATOR and layer.table_mode == TableMode.BEFORE_ADD:
         layer.table_mode = int(TableMode.AFTER_ADD)
-    layer.pad_value = int(rng.integers(-128, 128))
+    end = 1 << (profile.activation_bits - 1)
+    layer.pad_value = int(rng.integers(-end, end))
     for field in ("out_zero", "add_main_zero", "add_other_zero", "add_zero", "pool_in_zero", "pool_out_zero"):
-        setattr(layer, field, int(rng.choice([0, -128, rng.integers(-128, 128)])))
+        setattr(layer, field, int(rng.choice([0, -end, rng.integers(-end, end)])))
     for stage, zero in (("out", layer.out_zero), ("add", layer.add_zero), ("pool", layer.pool_out_zero)):
-        limits = [(-128, 127), (zero, 127), tuple(sorted(rng.integers(-128, 128, 2).tolist()))]
+        limits = [(-end, end - 1), (zero, end - 1), tuple(sorted(rng.integers(-end, end, 2).tolist()))]
         low, high = limits[int(rng.choice([0, 0, 1, 1, 2]))]
         setattr(layer, f"{stage}_low", low)
         setattr(layer, f"{stage}_high", high)

@@ -37,6 +37,8 @@ class ScalarMachine:
     def __init__(self, d: Descriptor, profile: Profile, program: bytes, weights: bytes, activations: bytearray) -> None:
         self.d, self.p = d, profile
         self.program, self.weight_memory, self.activations = program, weights, activations
+        self.word = f"<{profile.cpi}{'b' if profile.activation_bits == 8 else 'h'}"
+        self.word_bytes = struct.calcsize(self.word)
         dense = d.op in (CONV, POINTWISE)
         self.lanes = profile.cpo if dense else profile.cpi
         self.slices_per_out = profile.cpo // profile.cpi if dense else 1
@@ -75,8 +77,8 @@ class ScalarMachine:
         assert 0 <= s < slices
         assert 0 <= y < height
         assert 0 <= x < width
-        at = (base + (s * height + y) * width + x) * self.p.cpi
-        return list(struct.unpack_from(f"<{self.p.cpi}b", self.activations, at))
+        at = (base + (s * height + y) * width + x) * self.word_bytes
+        return list(struct.unpack_from(self.word, self.activations, at))
 
     def tap(self, group: int, step: int, window: tuple[int, int], tap: int, y: int, x: int) -> list[int] | None:
         """The word under a tap; None if the tap is not in use."""
@@ -99,8 +101,12 @@ class ScalarMachine:
 
     def block(self, number: int) -> list[int]:
         count = 9 * self.p.cpi * (self.p.cpo if self.d.op != DEPTHWISE else 1)
-        size = -(-count // 64) * 64
-        return list(struct.unpack_from(f"<{count}b", self.weight_memory, self.d.weights_base * 64 + number * size))
+        bits = self.p.weight_bits
+        size = -(-count * bits // 512) * 64
+        at = self.d.weights_base * 64 + number * size
+        # As one number: the first weight stands in its lowest bits.
+        whole = int.from_bytes(self.weight_memory[at : at + size], "little")
+        return [signed(whole >> (bits * k), bits) for k in range(count)]
 
     def record(self, group: int, out: int, lane: int) -> tuple[int, ...]:
         """bias, multiplier, shift, main left, other left, right."""
@@ -158,7 +164,7 @@ class ScalarMachine:
                 continue
             _, multiplier, shift, main_left, other_left, right = record
             v = signed(total, 32)
-            q = signed(v, 8)
+            q = signed(v, self.p.activation_bits)
             if d.requantize and d.add_mode != 2:
                 q = clamp(d.out_zero + rhe(v * multiplier, shift), d.out_low, d.out_high)
             q = self.table(q) if d.table_mode == 1 else q
@@ -216,4 +222,5 @@ class ScalarMachine:
             for row in range(y * d.upsample_y, (y + 1) * d.upsample_y):
                 for column in range(x * d.upsample_x, (x + 1) * d.upsample_x):
                     word = d.out_base + ((group * d.out_slices + s) * height + row) * width + column
-                    struct.pack_into(f"<{cpi}b", self.activations, word * cpi, *values[j * cpi : (j + 1) * cpi])
+                    part = values[j * cpi : (j + 1) * cpi]
+                    struct.pack_into(self.word, self.activations, word * self.word_bytes, *part)

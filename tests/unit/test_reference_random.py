@@ -15,6 +15,10 @@ SMALL = dataclasses.replace(
     Profile.load("int8-4x4"), name="int8-2x4", cpi=2, cpo=4, bank_words=64, accumulator_pixels=128
 )
 SQUARE = dataclasses.replace(SMALL, name="int8-2x2", cpo=2)
+NARROW = dataclasses.replace(SMALL, name="w4a8-2x4", weight_bits=4)
+ODD = dataclasses.replace(SMALL, name="w4a8-1x3", weight_bits=4, cpi=1, cpo=3)  # half a byte left over in a block
+WIDE = dataclasses.replace(SMALL, name="w8a16-2x4", activation_bits=16)
+MIXED = dataclasses.replace(SMALL, name="w4a16-2x2", activation_bits=16, weight_bits=4, cpo=2)
 
 
 def run_reference(case: Case) -> np.ndarray:
@@ -31,10 +35,10 @@ def run_scalar(case: Case) -> np.ndarray:
     return np.frombuffer(memory, np.uint8)
 
 
-@pytest.mark.parametrize("profile", [SMALL, SQUARE], ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", [SMALL, SQUARE, NARROW, ODD, WIDE, MIXED], ids=lambda profile: profile.name)
 @pytest.mark.parametrize("op", Op)
 def test_reference_equals_the_scalar_machine(profile, op):
-    for seed in range(60):
+    for seed in range(60 if profile in (SMALL, SQUARE) else 20):
         case = random_layer(seed, profile, op=op)
         assert np.array_equal(run_reference(case), run_scalar(case)), case.describe()
 

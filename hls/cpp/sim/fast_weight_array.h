@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Simulation only: the dense products with the vector units of the host. Equal to PlainWeightArray, which a test checks.
 //
-// Sums of 8-bit products over a frame fit 32 bits with room, whatever their order.
+// Sums of products over a frame fit 32 bits, whatever their order; weights have at most eight bits, activations sixteen.
 #pragma once
 
 #if defined(__SSE2__)
@@ -13,7 +13,8 @@
 namespace sliceflow {
 
 // A vector of accumulators takes GROUP inputs at a time: four bytes where the host has such an instruction (which multiplies
-// unsigned by signed bytes, so the inputs are moved up by 128 and the sums start at what that adds too much), else two 16-bit numbers.
+// unsigned by signed bytes, so the inputs are moved up by 128 and the sums start at what that adds too much), else two numbers of
+// 16 bits; always these for activations of 16 bits.
 template <int GROUP>
 struct Operands;
 
@@ -41,17 +42,17 @@ int32_t load_group(const T* inputs) {
 
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__)
 #define SLICEFLOW_LANES_16
-struct Lanes16 {
+struct ByteLanes16 {
   static constexpr int COUNT = 16, GROUP = 4;
   __m512i v;
   void load(const int32_t* from) { v = _mm512_loadu_si512(from); }
   void accumulate(const uint8_t* inputs, const int8_t* weights) {
     v = _mm512_dpbusd_epi32(v, _mm512_set1_epi32(load_group(inputs)), _mm512_loadu_si512(weights));
   }
-  void add(const Lanes16& other) { v = _mm512_add_epi32(v, other.v); }
+  void add(const ByteLanes16& other) { v = _mm512_add_epi32(v, other.v); }
   void store(int32_t* to) const { _mm512_storeu_si512(to, v); }
 };
-struct Lanes8 {
+struct ByteLanes8 {
   static constexpr int COUNT = 8, GROUP = 4;
   __m256i v;
   void load(const int32_t* from) { v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
@@ -59,10 +60,21 @@ struct Lanes8 {
     const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
     v = _mm256_dpbusd_epi32(v, _mm256_set1_epi32(load_group(inputs)), w);
   }
-  void add(const Lanes8& other) { v = _mm256_add_epi32(v, other.v); }
+  void add(const ByteLanes8& other) { v = _mm256_add_epi32(v, other.v); }
   void store(int32_t* to) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v); }
 };
-#elif defined(__AVX2__)
+struct Lanes16 {
+  static constexpr int COUNT = 16, GROUP = 2;
+  __m512i v;
+  void load(const int32_t* from) { v = _mm512_loadu_si512(from); }
+  void accumulate(const int16_t* inputs, const int16_t* weights) {
+    v = _mm512_dpwssd_epi32(v, _mm512_set1_epi32(load_group(inputs)), _mm512_loadu_si512(weights));
+  }
+  void add(const Lanes16& other) { v = _mm512_add_epi32(v, other.v); }
+  void store(int32_t* to) const { _mm512_storeu_si512(to, v); }
+};
+#endif
+#if defined(__AVX2__)
 struct Lanes8 {
   static constexpr int COUNT = 8, GROUP = 2;
   __m256i v;
@@ -105,35 +117,47 @@ struct LanesAny {
   void store(int32_t* to) const { std::memcpy(to, v, sizeof v); }
 };
 
-// The widest vector of this host that divides the output lanes: WIDTH is 16, 8, 4 or 0.
-template <int CPO, int WIDTH>
-struct LanesOf : LanesOf<CPO, WIDTH / 2> {};
-template <int CPO>
-struct LanesOf<CPO, 2> {
+// The widest vector of this host that divides the output lanes: WIDTH is 16, 8, 4 or 0. BYTES: the inputs are bytes.
+template <int CPO, int WIDTH, bool BYTES>
+struct LanesOf : LanesOf<CPO, WIDTH / 2, BYTES> {};
+template <int CPO, bool BYTES>
+struct LanesOf<CPO, 2, BYTES> {
   typedef LanesAny<CPO> type;
 };
 #if defined(SLICEFLOW_LANES_16)
 template <int CPO>
-struct LanesOf<CPO, 16> {
+struct LanesOf<CPO, 16, true> {
+  typedef ByteLanes16 type;
+};
+template <int CPO>
+struct LanesOf<CPO, 8, true> {
+  typedef ByteLanes8 type;
+};
+template <int CPO>
+struct LanesOf<CPO, 16, false> {
   typedef Lanes16 type;
 };
-#endif
-#if defined(__AVX2__)
 template <int CPO>
-struct LanesOf<CPO, 8> {
+struct LanesOf<CPO, 8, false> {
+  typedef Lanes8 type;
+};
+#elif defined(__AVX2__)
+template <int CPO, bool BYTES>
+struct LanesOf<CPO, 8, BYTES> {
   typedef Lanes8 type;
 };
 #endif
 #if defined(__SSE2__)
-template <int CPO>
-struct LanesOf<CPO, 4> {
+template <int CPO, bool BYTES>
+struct LanesOf<CPO, 4, BYTES> {
   typedef Lanes4 type;
 };
 #endif
 
 template <class C, bool IS_FLOAT = C::IS_FLOAT>
 class FastWeightArray {
-  typedef typename LanesOf<C::CPO, C::CPO % 16 == 0 ? 16 : (C::CPO % 8 == 0 ? 8 : (C::CPO % 4 == 0 ? 4 : 2))>::type Lanes;
+  static constexpr int WIDTH = C::CPO % 16 == 0 ? 16 : (C::CPO % 8 == 0 ? 8 : (C::CPO % 4 == 0 ? 4 : 2));
+  typedef typename LanesOf<C::CPO, WIDTH, C::ACTIVATION_BITS == 8>::type Lanes;
   static constexpr int GROUP = Lanes::GROUP;
   typedef Operands<GROUP> Operand;
   static constexpr int INPUTS = TAPS * C::CPI;
@@ -152,13 +176,13 @@ class FastWeightArray {
   }
 
   Partials<C> multiply(const Frame<C>& frame) const {
-    static_assert(sizeof frame == INPUTS, "a frame is nothing but its inputs");
-    int8_t narrow[GROUPS * GROUP] = {};
+    static_assert(sizeof frame == INPUTS * sizeof(activation_t<C>), "a frame is nothing but its inputs");
+    activation_t<C> stored[GROUPS * GROUP] = {};
     typename Operand::input inputs[GROUPS * GROUP];
-    std::memcpy(narrow, &frame, INPUTS);
-    for (int k = 0; k < GROUPS * GROUP; ++k) inputs[k] = static_cast<typename Operand::input>(narrow[k] + Operand::OFFSET);
+    std::memcpy(stored, &frame, sizeof frame);
+    for (int k = 0; k < GROUPS * GROUP; ++k) inputs[k] = static_cast<typename Operand::input>(stored[k] + Operand::OFFSET);
     const int32_t zeros[Lanes::COUNT] = {};
-    Partials<C> result;
+    int32_t totals[C::CPO];
     for (int first = 0; first < C::CPO; first += Lanes::COUNT) {
       const typename Operand::weight* weights = weights_ + GROUP * first;
       Lanes even, odd;  // two chains, so that additions need not wait for each other
@@ -170,8 +194,10 @@ class FastWeightArray {
         odd.accumulate(inputs + GROUP * (group + 1), weights + GROUP * (group + 1) * C::CPO);
       }
       even.add(odd);
-      even.store(result.lane + first);
+      even.store(totals + first);
     }
+    Partials<C> result;
+    for (int lane = 0; lane < C::CPO; ++lane) result.lane[lane] = static_cast<partial_t<C>>(totals[lane]);
     return result;
   }
 

@@ -226,7 +226,7 @@ def _check_operation(layer: Descriptor, profile: Profile, where: str) -> None:
                 where,
                 "two taps would read the same bank",
             )
-    if profile.is_float:
+    if not profile.has_tables:
         _check_range(layer, "table_mode", 0, 0, where, "a table has 256 entries, one for each 8-bit value")
     elif layer.add_mode == AddMode.ACCUMULATOR and layer.table_mode == TableMode.BEFORE_ADD:
         _refuse("table_mode must be OFF or AFTER_ADD, not BEFORE_ADD", where, "add_mode is ACCUMULATOR")

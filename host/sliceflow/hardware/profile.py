@@ -20,6 +20,8 @@ _BUILT_IN = "sliceflow.hardware"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 TAPS = 9
 """Multiplier groups of the array, one for each bank of the window buffer (a 3x3 window)."""
+_WIDTHS = {"int": ((8, 8), (8, 4), (16, 8), (16, 4)), "float": ((32, 32),)}
+"""Widths of an activation and a weight that each kind of arithmetic has."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class Profile:
         name: what users type after ``--profile``.
         kind: ``"int"`` or ``"float"`` arithmetic.
         activation_bits: bits of a stored activation (8 or 16; 32 for float).
-        weight_bits: bits of a stored weight (8; 32 for float).
+        weight_bits: bits of a stored weight (8 or 4; 32 for float).
         cpi: input channels consumed per clock; also the channels of a memory word.
         cpo: output channels produced per clock; a multiple of ``cpi``.
         bank_words: words in each of the nine banks of one (of two) strip buffers.
@@ -66,10 +68,10 @@ class Profile:
         found = []
         if not _NAME.fullmatch(self.name):  # it becomes part of a file name and of the kernel's source
             found.append(f"name must be 1 to 64 letters, digits, dots, dashes or underscores, not {self.name[:80]!a}")
-        if self.kind not in ("int", "float"):
+        if self.kind not in _WIDTHS:
             found.append(f"kind must be 'int' or 'float', not {self.kind!r}")
-        widths = ((8, 8),) if self.kind == "int" else ((32, 32),)
-        if (self.activation_bits, self.weight_bits) not in widths:
+        widths = _WIDTHS.get(self.kind, ())
+        if widths and (self.activation_bits, self.weight_bits) not in widths:
             found.append(
                 f"activation_bits x weight_bits must be one of {widths} for kind {self.kind!r}, "
                 f"not {self.activation_bits} x {self.weight_bits}"
@@ -103,6 +105,11 @@ class Profile:
         return self.kind == "float"
 
     @property
+    def has_tables(self) -> bool:
+        """Whether the accelerator has function tables: they have an entry for each of 256 activations."""
+        return not self.is_float and self.activation_bits == 8
+
+    @property
     def activation_bytes(self) -> int:
         """Bytes of one stored activation."""
         return self.activation_bits // 8
@@ -115,12 +122,12 @@ class Profile:
     @property
     def weight_block_bytes(self) -> int:
         """Bytes of the weights of one pass, ``[9][CPI][CPO]``, padded to whole beats."""
-        return self._beats(TAPS * self.cpi * self.cpo * self.weight_bits // 8)
+        return self._beats(math.ceil(TAPS * self.cpi * self.cpo * self.weight_bits / 8))
 
     @property
     def depthwise_block_bytes(self) -> int:
         """Bytes of the weights of one depthwise pass, ``[9][CPI]``, padded to whole beats."""
-        return self._beats(TAPS * self.cpi * self.weight_bits // 8)
+        return self._beats(math.ceil(TAPS * self.cpi * self.weight_bits / 8))
 
     @property
     def lane_block_bytes(self) -> int:

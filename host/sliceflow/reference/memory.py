@@ -23,11 +23,6 @@ def activation_type(profile: Profile) -> np.dtype[Any]:
     return np.dtype("<f4" if profile.is_float else f"<i{profile.activation_bytes}")
 
 
-def weight_type(profile: Profile) -> np.dtype[Any]:
-    """Type of a stored weight."""
-    return np.dtype("<f4" if profile.is_float else f"<i{profile.weight_bits // 8}")
-
-
 def tensor_view(activations: Bytes, profile: Profile, base: int, slices: int, height: int, width: int) -> NDArray[Any]:
     """A tensor in the activation memory, as a view that can be written.
 
@@ -58,9 +53,18 @@ def weight_blocks(weights: Bytes, layer: Descriptor, profile: Profile, group: in
     first = layer.weights_base * profile.beat_bytes + first_block * block
     region = weights[first : first + (outs[1] - outs[0]) * count * block].reshape(-1, block)
     shape = (profile.cpi, profile.cpo) if geometry.is_dense(layer) else (profile.cpi,)
-    used = TAPS * int(np.prod(shape)) * profile.weight_bits // 8
-    typed = np.ascontiguousarray(region[:, :used]).view(weight_type(profile))
+    typed = _weights(region, profile)[:, : TAPS * int(np.prod(shape))]
     return typed.reshape(-1, layer.weight_planes, geometry.steps(layer), layer.windows_y, layer.windows_x, TAPS, *shape)
+
+
+def _weights(raw: Bytes, profile: Profile) -> NDArray[Any]:
+    """Bytes ``[blocks][bytes]`` as weights ``[blocks][weights]``: float32 or int8."""
+    if profile.is_float:
+        return raw.view("<f4")
+    if profile.weight_bits == 8:
+        return raw.view(np.int8)
+    nibbles = np.stack([raw & 15, raw >> 4], axis=-1).reshape(len(raw), -1)
+    return (nibbles ^ 8).view(np.int8) - np.int8(8)  # sign extension
 
 
 @dataclasses.dataclass(frozen=True)
