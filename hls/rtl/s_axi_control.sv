@@ -125,8 +125,9 @@ module s_axi_control (
   end
 
   // Start and end. `running_q`: from the start pulse to done.
-  logic write_low, read, read_control;
-  logic start_q, running_q, restart_q, done_q, ready_q, status_valid_q, idle;
+  logic write_low, read, read_control, idle;
+  logic [12:0] read_register;
+  logic start_q, running_q, restart_q, done_q, ready_q, status_valid_q;
   logic global_q;
   logic [1:0] enable_q, interrupts_q;
   logic [31:0] status_q;
@@ -181,7 +182,6 @@ module s_axi_control (
   logic [31:0] register_q;
   logic pending_q, from_log_q;
   logic [1:0] word_q;
-  logic [12:0] read_register;
 
   assign read_register = araddr_i[14:2];
   assign arready_o     = !pending_q && !rvalid_o;
