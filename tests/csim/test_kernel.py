@@ -9,7 +9,7 @@ import pytest
 
 from sliceflow.errors import InternalError, UserError
 from sliceflow.graph import geometry
-from sliceflow.graph.descriptor import BYTES, Op
+from sliceflow.graph.descriptor import BYTES, Op, TableMode
 from sliceflow.graph.program import encode_descriptors
 from tests.csim.support import PROFILES, agree, assert_equal, expected, library, profile_of, simulate
 from tests.support.random_program import Case, random_layer, random_program, sub_ranges
@@ -26,13 +26,13 @@ def test_random_programs_equal_the_reference(profile: str) -> None:
 
 
 @pytest.mark.parametrize("op", list(Op))
-@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-4x8", "fp32-4x4"])
+@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-4x8", "w4a8-8x8", "w8a16-8x8", "fp32-4x4"])
 def test_every_operation_equals_the_reference(profile: str, op: Op) -> None:
     for seed in range(1000, 1015):
         assert_equal(library(profile), random_layer(seed, profile_of(profile), op=op))
 
 
-@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-8x16", "fp32-4x4"])
+@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-8x16", "small-8x4-4x8", "small-16x8-4x8", "fp32-4x4"])
 def test_shares_of_threads_give_the_same_memory(profile: str) -> None:
     simulator = library(profile)
     for seed in range(2000, 2015):
@@ -66,24 +66,26 @@ def test_images_run_beside_each_other() -> None:
         assert np.array_equal(memory, expected(case)), case.describe()
 
 
-def _plain_convolution(seed: int) -> Case:
+def _plain_convolution(seed: int, profile: str = "int8-8x8") -> Case:
     """A 3x3 convolution whose output still shows single steps."""
     while True:
-        case = random_layer(seed, profile_of("int8-8x8"), op=Op.CONV)
+        case = random_layer(seed, profile_of(profile), op=Op.CONV)
         layer = case.descriptor
         stages = layer.add_mode or layer.table_mode or layer.pool_mode
         sizes = layer.taps_y, layer.taps_x, layer.conv_height, layer.conv_width
-        if layer.out_high - layer.out_low == 255 and not stages and min(sizes) >= 3:
+        span = (1 << case.profile.activation_bits) - 1
+        if layer.out_high - layer.out_low == span and not stages and min(sizes) >= 3:
             return case
         seed += 1
 
 
 @pytest.mark.parametrize("memory", ["weights", "activations"])
-def test_a_flipped_bit_is_seen(memory: str) -> None:
-    case = _plain_convolution(5000)
+@pytest.mark.parametrize("profile", ["int8-8x8", "w4a8-8x8", "w8a16-8x8"])
+def test_a_flipped_bit_is_seen(profile: str, memory: str) -> None:
+    case = _plain_convolution(5000, profile)
     layer, word_bytes = case.descriptor, case.profile.word_bytes
     reference = expected(case)
-    assert np.array_equal(simulate(library("int8-8x8"), case), reference)
+    assert np.array_equal(simulate(library(profile), case), reference)
     output = slice(layer.out_base * word_bytes, (layer.out_base + geometry.output_words(layer)) * word_bytes)
     if memory == "weights":
         first, size = layer.weights_base * 64, geometry.weight_bytes(layer, case.profile)
@@ -94,7 +96,7 @@ def test_a_flipped_bit_is_seen(memory: str) -> None:
     changed = 0
     for offset in first + offsets:
         target[offset] ^= 0x40
-        changed += not np.array_equal(simulate(library("int8-8x8"), case)[output], reference[output])
+        changed += not np.array_equal(simulate(library(profile), case)[output], reference[output])
         target[offset] ^= 0x40
     assert changed > 0, case.describe()
 
@@ -121,6 +123,17 @@ def test_a_foreign_descriptor_is_refused(word: int, value: int, message: str, th
     with pytest.raises(UserError, match="refuses descriptor 0") as caught:
         simulate(library("int8-8x8"), case, threads)
     assert message in caught.value.why
+    assert np.array_equal(case.activations, before)
+
+
+@pytest.mark.parametrize("profile", ["w8a16-8x8", "fp32-4x4"])
+def test_a_table_is_refused_where_the_profile_has_none(profile: str) -> None:
+    case = random_layer(6100, profile_of(profile), op=Op.CONV)
+    before = case.activations.copy()
+    case.program[:BYTES].view("<u4")[31] = TableMode.AFTER_ADD if case.descriptor.add_mode else TableMode.BEFORE_ADD
+    with pytest.raises(UserError, match="refuses descriptor 0") as caught:
+        simulate(library(profile), case)
+    assert "operation, mode or count" in caught.value.why
     assert np.array_equal(case.activations, before)
 
 

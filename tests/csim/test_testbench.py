@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sliceflow.devices.csim import BuildOptions, build_testbench
 from sliceflow.devices.build import find_compiler
+from sliceflow.devices.csim import BuildOptions, build_testbench
 from sliceflow.devices.csim.cases import write_cases
 from sliceflow.graph.artifact import save_program
 from sliceflow.hardware.vitis import Target, write_recipe
@@ -50,7 +50,7 @@ def write_random(folder: Path, profile: str, seeds: range) -> None:
     write_cases(folder, {f"seed{seed}": bench_case(random_program(seed, profile_of(profile))) for seed in seeds})
 
 
-@pytest.mark.parametrize("profile", ["int8-8x8", "fp32-4x4"])
+@pytest.mark.parametrize("profile", ["int8-8x8", "w4a8-8x8", "w8a16-8x8", "fp32-4x4"])
 def test_cases_pass(profile: str, tmp_path: Path) -> None:
     write_random(tmp_path, profile, range(400, 410))
     result = run(build_testbench(profile_of(profile), cache=CACHE), tmp_path)
@@ -77,7 +77,7 @@ def test_failures_and_nothing_run_are_no_success(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1] == "1 passed, 2 failed"
 
 
-@pytest.mark.parametrize("profile", ["small-8x8-4x8", "fp32-4x4"])
+@pytest.mark.parametrize("profile", ["small-8x8-4x8", "small-8x4-4x8", "small-16x8-4x8", "fp32-4x4"])
 def test_sanitizers_find_nothing(profile: str, tmp_path: Path) -> None:
     write_random(tmp_path, profile, range(430, 455))
     options = BuildOptions(optimize=("-O1",), native=False, sanitize=("address", "undefined"), check_streams=True)

@@ -7,9 +7,19 @@ import pytest
 
 from sliceflow.devices.csim import BuildOptions, CsimLibrary
 from sliceflow.graph.descriptor import Op
-from tests.csim.support import CACHE, ap_headers, assert_equal, expected, library, profile_of, simulate
+from tests.csim.support import (
+    CACHE,
+    SMALL_PROFILES,
+    ap_headers,
+    assert_equal,
+    expected,
+    library,
+    profile_of,
+    simulate,
+)
 from tests.support.random_program import random_layer, random_program
 
+PROFILES = ("int8-4x4", "int8-8x8", "int8-16x16", "int8-32x32", *SMALL_PROFILES)
 VARIANTS = {
     "not optimized": BuildOptions(optimize=("-O0",), native=False),
     "plain loops": BuildOptions(optimize=("-O1",), native=False, fast=False),
@@ -18,7 +28,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-4x8", "fp32-4x4"])
+@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-4x8", "small-8x4-4x8", "small-16x8-4x8", "fp32-4x4"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_equals_the_reference(variant: str, profile: str) -> None:
     simulator = library(profile, VARIANTS[variant])
@@ -26,7 +36,7 @@ def test_a_variant_equals_the_reference(variant: str, profile: str) -> None:
         assert_equal(simulator, random_program(seed, profile_of(profile)))
 
 
-@pytest.mark.parametrize("profile", ["int8-4x4", "small-8x8-4x8"])
+@pytest.mark.parametrize("profile", ["int8-4x4", "small-8x8-4x8", "small-8x4-4x8", "small-16x8-4x8", "small-16x4-1x1"])
 def test_ap_int_gives_the_same_integers(profile: str) -> None:
     """Exact widths behind the aliases: a product, a sum or a shift that is too narrow shows here."""
     options = BuildOptions(optimize=("-O2",), native=False, ap_types=ap_headers())
@@ -37,12 +47,13 @@ def test_ap_int_gives_the_same_integers(profile: str) -> None:
         assert_equal(simulator, random_layer(300 + op, profile_of(profile), op=op))
 
 
-@pytest.mark.parametrize("profile", ["int8-4x4", "int8-8x8", "int8-16x16", "small-8x8-3x6", "small-8x8-1x1"])
+@pytest.mark.parametrize("profile", PROFILES)
 def test_extreme_products_survive_every_multiplier(profile: str) -> None:
-    """All weights and activations at -128: the largest sums, for the vector code, the plain loops and ap_int."""
+    """All weights and activations at their least: the largest sums, for the vector code, the plain loops and ap_int."""
     case = random_layer(17, profile_of(profile), op=Op.CONV)
-    case.weights[:] = 0x80
-    case.activations[:] = 0x80
+    case.weights[:] = 0x80 if case.profile.weight_bits == 8 else 0x88
+    bits = case.profile.activation_bits
+    case.activations.view(f"<i{bits // 8}")[:] = -1 << (bits - 1)
     reference = expected(case)
     for options in (BuildOptions(), VARIANTS["plain loops"]):
         assert np.array_equal(simulate(library(profile, options), case), reference), (options, case.describe())
