@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-import functools
-import hashlib
 import logging
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from sliceflow.errors import UserError
+from sliceflow.devices.build import cached, call, checksum, compiler_identity, contents, find_compiler, require
 from sliceflow.hardware.kernel import CONFIG_HEADER, render_config, source_folder
 from sliceflow.hardware.profile import Profile
 
@@ -22,10 +14,6 @@ logger = logging.getLogger(__name__)
 
 _LIBRARY_SOURCES = ("sim/csim.cpp", "sim/region.cpp", "sim/fiber.cpp")
 _TESTBENCH_SOURCES = ("testbench.cpp", "kernel.cpp", "sim/region.cpp", "sim/fiber.cpp")
-_TIMEOUT = 600
-"""Seconds after which a compiler is given up."""
-_SHOWN = 2000
-"""Characters of a compiler's messages that an error quotes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,11 +68,6 @@ class BuildOptions:
 DEFAULT_OPTIONS = BuildOptions()
 
 
-def default_cache() -> Path:
-    """``~/.cache/sliceflow``."""
-    return Path.home() / ".cache" / "sliceflow"
-
-
 def build_library(profile: Profile, *, cache: Path, options: BuildOptions = DEFAULT_OPTIONS) -> Path:
     """The shared library with ``sliceflow_csim_run`` for a profile; compiled unless the cache has it.
 
@@ -120,88 +103,18 @@ def _build(
     config = render_config(profile)
     flags = [*options.flags(), *link]
     compiler = find_compiler(options.compiler)
-    target = cache / f"{kind}-{profile.name}-{_checksum(folder, config, compiler, flags, sources)}{suffix}"
-    try:
-        if target.exists():
-            return target
-        cache.mkdir(parents=True, exist_ok=True)
-        with _lock(target.with_name(target.name + ".lock")):
-            if not target.exists():
-                _compile(compiler, flags, folder, sources, config, target)
-    except OSError as error:
-        raise UserError(
-            "the simulator cannot be put into the cache",
-            where=str(cache),
-            why=str(error),
-            fix="choose a folder that can be written, with room for a few megabytes",
-        ) from error
-    return target
+    identity = compiler_identity(compiler, tuple(flags))
+    name = checksum([config, compiler, identity, *flags, *sources, *contents(folder, ".h", ".cpp")])
+    return cached(
+        cache / f"{kind}-{profile.name}-{name}{suffix}",
+        lambda output: _compile([compiler, *flags], folder, sources, config, output),
+    )
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Holds a lock among processes; it goes with the process that holds it."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _compile(
-    compiler: str, flags: list[str], folder: Path, sources: tuple[str, ...], config: str, target: Path
-) -> None:
-    """Compile beside the target and rename, so that nobody sees half a file."""
-    logger.info("compiling the simulator %s (a few seconds, once)", target.name)
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as scratch:
-        Path(scratch, CONFIG_HEADER).write_text(config, encoding="utf-8")
-        output = Path(scratch, "out")
-        includes = [f"-I{scratch}", f"-I{folder}", f"-I{folder / 'sim'}"]
-        command = [compiler, *flags, *includes, *(str(folder / name) for name in sources), "-o", str(output)]
-        result = _call(command)
-        if result.returncode != 0 or not output.exists():
-            raise UserError(
-                "compiling the simulator failed",
-                where=" ".join(command),
-                why=result.stderr.strip()[:_SHOWN] or f"the compiler ended with code {result.returncode}",
-                fix="install a working g++ (version 9 or newer)",
-            )
-        output.replace(target)
-
-
-def find_compiler(name: str) -> str:
-    """Full path of the compiler.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    path = shutil.which(name)
-    if path is None:
-        raise UserError(
-            f"the C simulation needs a C++ compiler, and {name!r} is not installed",
-            why="the accelerator's kernel is compiled for this machine when it is first used",
-            fix="install g++ (Debian, Ubuntu: apt install g++), or use --device reference",
-        )
-    return path
-
-
-@functools.cache
-def _compiler_identity(compiler: str, flags: tuple[str, ...]) -> str:
-    """Version of the compiler and the processor features it will use: all of its predefined macros."""
-    selected = [flag for flag in flags if flag.startswith("-m")]
-    return _call([compiler, *selected, "-dM", "-E", "-x", "c++", "/dev/null"]).stdout
-
-
-def _call(command: list[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT, errors="replace")
-    except subprocess.TimeoutExpired as error:
-        raise UserError("the compiler does not come to an end", where=" ".join(command)) from error
-
-
-def _checksum(folder: Path, config: str, compiler: str, flags: list[str], sources: tuple[str, ...]) -> str:
-    digest = hashlib.sha256()
-    parts = [config, compiler, _compiler_identity(compiler, tuple(flags)), *flags, *sources]
-    for path in sorted([*folder.rglob("*.h"), *folder.rglob("*.cpp")]):
-        parts += [path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")]
-    for part in parts:
-        digest.update(f"{len(part)}:{part}".encode())
-    return digest.hexdigest()[:24]
+def _compile(compiler: list[str], folder: Path, sources: tuple[str, ...], config: str, output: Path) -> None:
+    logger.info("compiling the C simulator (a few seconds, once)")
+    scratch = output.parent
+    Path(scratch, CONFIG_HEADER).write_text(config, encoding="utf-8")
+    includes = [f"-I{scratch}", f"-I{folder}", f"-I{folder / 'sim'}"]
+    command = [*compiler, *includes, *(str(folder / name) for name in sources), "-o", str(output)]
+    require(call(command), "compiling the simulator failed", output, fix="install a working g++ (version 9 or newer)")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceflow.devices.csim.build import DEFAULT_OPTIONS, BuildOptions, build_library, default_cache
+from sliceflow.devices.build import default_cache
+from sliceflow.devices.csim.build import DEFAULT_OPTIONS, BuildOptions, build_library
 from sliceflow.errors import InternalError, UserError
 from sliceflow.graph.descriptor import BYTES
 from sliceflow.hardware.profile import Profile

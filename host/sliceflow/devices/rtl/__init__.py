@@ -1,0 +1,1 @@
+"""RTL simulation: the SystemVerilog kernel, compiled by Verilator and driven through its registers."""
