@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sliceflow.graph.plain import refuse
-from sliceflow.graph.program import CpuStep, FpgaStep, Layer, Program, Tensor, TransformStep, Value
+from sliceflow.graph.program import CpuStep, FpgaStep, Layer, Program, Tensor, TransformStep, Value, tensor_types
 from sliceflow.graph.validate import validate_parameters, validate_program
 from sliceflow.graph.wiring import check_wiring
 from sliceflow.hardware.profile import Profile
@@ -90,14 +90,15 @@ def _check_value(value: Value, where: str) -> None:
 
 def _check_tensor(tensor: Tensor, profile: Profile, words: int) -> None:
     where = f"tensor {tensor.name!a}"
-    dtypes = ("float32",) if profile.is_float else ("int8", "uint8")
+    dtypes = tensor_types(profile)
     if tensor.dtype not in dtypes:
         refuse(f"the type must be {' or '.join(dtypes)} for profile {profile.name!a}, not {tensor.dtype!a}", where)
     if min(tensor.channels, tensor.height, tensor.width, tensor.slices) < 1:
         refuse("channels, height, width and slices must be positive", where)
     if not 0 <= tensor.base <= tensor.base + tensor.words <= words:
         refuse(f"words {tensor.base}..{tensor.base + tensor.words} do not lie in a memory of {words} words", where)
-    low, high = {"int8": (-128, 127), "uint8": (0, 255), "float32": (0, 0)}[tensor.dtype]
+    limits = np.iinfo(tensor.dtype) if tensor.dtype != "float32" else None
+    low, high = (int(limits.min), int(limits.max)) if limits else (0, 0)
     if not low <= tensor.zero_point <= high:
         refuse(f"zero_point must lie in {low}..{high}, not {tensor.zero_point}", where)
     if not (math.isfinite(tensor.scale) and tensor.scale > 0):

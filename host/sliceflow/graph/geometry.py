@@ -66,6 +66,13 @@ def scale_records(layer: Descriptor) -> int:
     return 1 if layer.pool_mode == PoolMode.GLOBAL_AVERAGE else 0
 
 
+def averaged_cells(layer: Descriptor) -> int:
+    """Most values that the pool sums for an average."""
+    if layer.pool_mode == PoolMode.AVERAGE:
+        return layer.pool_window_y * layer.pool_window_x
+    return layer.conv_height * layer.conv_width if layer.pool_mode == PoolMode.GLOBAL_AVERAGE else 0
+
+
 def input_words(layer: Descriptor) -> int:
     """Words of the whole input."""
     return layer.groups * layer.in_slices * layer.in_height * layer.in_width

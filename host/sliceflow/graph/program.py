@@ -19,6 +19,19 @@ from sliceflow.hardware.profile import Profile
 
 FORMAT = "sliceflow-program"
 FORMAT_VERSION = 1
+_OFFSETS = {"uint8": 1 << 7, "uint16": 1 << 15}
+
+
+def tensor_types(profile: Profile) -> tuple[str, ...]:
+    """The model's types that a tensor in the accelerator's memory may have."""
+    if profile.is_float:
+        return ("float32",)
+    return ("int8", "uint8") if profile.activation_bits == 8 else ("int8", "uint8", "int16", "uint16")
+
+
+def stored_offset(dtype: str) -> int:
+    """What is subtracted from a value of the model to store it as a signed number."""
+    return _OFFSETS.get(dtype, 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +56,8 @@ class Tensor:
         runs: where the channels stand.
         slices: slices that the tensor occupies.
         base: first word in the activation memory.
-        dtype: the model's type, ``uint8``, ``int8`` or ``float32``. ``uint8`` is stored minus 128.
+        dtype: the model's type: ``float32``, or an integer type of at most the profile's width. Unsigned integers are
+            stored minus half their range.
         scale, zero_point: ``real = scale * (q - zero_point)`` with q of type ``dtype``; 1 and 0 for floats.
     """
 
@@ -65,8 +79,8 @@ class Tensor:
 
     @property
     def stored_offset(self) -> int:
-        """What the stored value lacks to be the model's: 128 for uint8."""
-        return 128 if self.dtype == "uint8" else 0
+        """What the stored value lacks to be the model's."""
+        return stored_offset(self.dtype)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

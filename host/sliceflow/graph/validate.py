@@ -24,6 +24,8 @@ MAX_SIDE = 1 << 16
 """Largest size, count, step or padding of a descriptor."""
 MAX_SHIFT = 62
 """Largest shift of a product in 64 bits."""
+MAX_PLANES = 3
+"""Most sets of weights over one input."""
 MAX_STRIPS = 1 << 20
 """Most strips of a program."""
 MAX_WORK = 1 << 34
@@ -88,7 +90,7 @@ _RANGES: dict[str, tuple[int, int]] = {
     "requantize": (0, 1),
     "taps_y": (1, 3),
     "taps_x": (1, 3),
-    "weight_planes": (1, 3),
+    "weight_planes": (1, MAX_PLANES),
     "add_main_shift": (0, MAX_SHIFT),
     "add_other_shift": (0, MAX_SHIFT),
     "add_shift": (0, MAX_SHIFT),
@@ -242,6 +244,9 @@ def _check_operation(layer: Descriptor, profile: Profile, where: str) -> None:
 
 def _check_pool(layer: Descriptor, profile: Profile, where: str) -> None:
     """The pooled size, and that every window holds at least one value."""
+    cells = geometry.averaged_cells(layer)
+    if not profile.is_float and cells << profile.activation_bits > 1 << 31:
+        _refuse(f"an average must not take {cells} values", where, "their sum would not fit 32 bits")
     if layer.pool_mode == PoolMode.OFF or layer.pool_is_global:
         size = (1, 1) if layer.pool_is_global else (layer.conv_height, layer.conv_width)
         for field, length in zip(("pool_height", "pool_width"), size, strict=True):

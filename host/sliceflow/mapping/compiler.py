@@ -111,7 +111,7 @@ def trace_compilation(
             program = emit(bound, merged, actions, profile, name=name, source_sha256=source_sha256)
         except DoesNotFitError as error:
             logger.info("%s stays on the CPU: %s", error.plan.name, error.reason)
-            refusal = Refusal(error.reason, "use a profile with larger buffers or wider sums")
+            refusal = Refusal(error.reason, error.fix)
             added = {node: refusal for node in error.plan.nodes if not is_glue(node)}
             if not added:
                 raise UserError(error.reason, where=f"layer {error.plan.name}") from error
@@ -185,7 +185,8 @@ def _forbidden(model: ir.Model, cpu_nodes: Collection[str]) -> dict[ir.Node, Ref
 def _nothing_mapped(found: Partition, profile: Profile) -> UserError:
     reasons = [f"{node.name} ({node.op_type}): {why.reason}" for node, why in list(found.refusals.items())[:5]]
     quantized = any(node.op_type == "QuantizeLinear" for node in found.order)
-    fix = "run `sliceflow check` for every node"
+    layers = [why.fix for node, why in found.refusals.items() if node.op_type in ("Conv", "Gemm") and why.fix]
+    fix = f"{layers[0]}; `sliceflow check` shows every node" if layers else "run `sliceflow check` for every node"
     if not profile.is_float and not quantized:
         fix = "quantize it first: `sliceflow quantize`, or `sliceflow deploy` with --calibration"
     return UserError(

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import AddMode, Descriptor, PoolMode
 from sliceflow.graph.program import lane_index
 from sliceflow.hardware.profile import Profile
@@ -19,18 +20,18 @@ from sliceflow.mapping.onnx_view import Quant
 from sliceflow.mapping.pack import Memory, Splitter, pack_lanes
 from sliceflow.mapping.plan import Add, Core, Kernel, LayerPlan, Pool, TensorSpec
 from sliceflow.mapping.strips import cover_whole, shape_descriptor
+from sliceflow.passes.sign import never_negative
 from sliceflow.reference.numerics import fixed_point
-
-_LOWEST, _HIGHEST = -128, 127
 
 
 class DoesNotFitError(Exception):
     """A layer cannot run on the profile after all; the caller moves its nodes to the CPU."""
 
-    def __init__(self, plan: LayerPlan, reason: str) -> None:
+    def __init__(self, plan: LayerPlan, reason: str, fix: str = "use a profile with larger buffers") -> None:
         super().__init__(reason)
         self.plan = plan
         self.reason = reason
+        self.fix = fix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Lowering:
         if plan.add is not None:
             self._add(plan, plan.add, layer, values)
         if plan.pool is not None:
-            self._pool(plan.pool, layer)
+            self._pool(plan, plan.pool, layer)
         layer.lanes_base = self.program.append(pack_lanes(splitter, layer, self._profile, values))
         return layer
 
@@ -132,11 +133,14 @@ class Lowering:
         layer.pad_value = source.stored_zero
         sums = kernel.weights.sum(axis=(1, 2, 3), dtype=np.int64)
         bias = kernel.bias - source.stored_zero * sums
-        largest = np.abs(kernel.weights).sum(axis=(1, 2, 3), dtype=np.int64) * -_LOWEST + np.abs(bias)
-        if (largest >= 2**31).any():
-            worst = int(largest.argmax())
+        largest = _largest_sums(kernel, source, nonnegative=never_negative(plan.input.value))
+        reached = np.maximum(largest, np.abs(bias))
+        if (reached >= 2**31).any():
+            worst = int(reached.argmax())
             raise DoesNotFitError(
-                plan, f"output channel {worst} can reach {int(largest[worst])}, more than an int32 accumulator holds"
+                plan,
+                f"output channel {worst} can reach {int(reached[worst])}, more than an int32 accumulator holds",
+                "quantize its input or its weights to fewer bits (--activations, --weights)",
             )
         accumulator = source.scale * kernel.scale
         target = plan.main if plan.main is not None else plan.add.quant if plan.add is not None else None
@@ -147,7 +151,7 @@ class Lowering:
             layer.out_zero = plan.main.stored_zero
             layer.out_low, layer.out_high = clamp(plan.main, plan.low, plan.high)
         else:
-            layer.out_low, layer.out_high = _LOWEST, _HIGHEST
+            layer.out_low, layer.out_high = clamp(target, -math.inf, math.inf)
         self._largest = largest
         return {"bias": bias.astype(np.int32), "multiplier": multiplier, "shift": shift}
 
@@ -170,7 +174,7 @@ class Lowering:
             shift = values["shift"].astype(np.int64)
             common = np.maximum(shift, other_shift)
             main_left, other_left = common - shift, common - other_shift
-            self._prove(plan, self._largest, values["multiplier"], main_left, other, other_left)
+            self._prove(plan, self._largest, values["multiplier"], main_left, add.other.quant, other, other_left)
             values |= {"main_left": main_left, "other_left": other_left, "right": common}
             return
         if add.main is None:
@@ -179,22 +183,30 @@ class Lowering:
         right = max(main_shift, other_shift)
         layer.add_main_zero, layer.add_main_multiplier = add.main.stored_zero, main
         layer.add_main_shift, layer.add_other_shift, layer.add_shift = right - main_shift, right - other_shift, right
-        self._prove(plan, 255, main, layer.add_main_shift, other, layer.add_other_shift)
+        span = (1 << add.main.bits) - 1
+        self._prove(plan, span, main, layer.add_main_shift, add.other.quant, other, layer.add_other_shift)
 
     @staticmethod
-    def _prove(plan: LayerPlan, main: Any, multiplier: Any, left: Any, other: int, other_left: Any) -> None:
+    def _prove(
+        plan: LayerPlan, main: Any, multiplier: Any, left: Any, addend: Quant, other: int, other_left: Any
+    ) -> None:
         """Both products and their sum stay inside 62 bits, so that int64 is exact."""
+        span = (1 << addend.bits) - 1
         pairs = zip(
             *(np.atleast_1d(np.asarray(v, object)) for v in np.broadcast_arrays(main, multiplier, left, other_left)),
             strict=True,
         )
         for value, factor, main_left, addend_left in pairs:
-            if (int(value) * abs(int(factor)) << int(main_left)) + (255 * abs(other) << int(addend_left)) >= 2**62:
-                raise DoesNotFitError(plan, "the scales of its residual add lie too far apart for 64-bit sums")
+            if (int(value) * abs(int(factor)) << int(main_left)) + (span * abs(other) << int(addend_left)) >= 2**62:
+                raise DoesNotFitError(
+                    plan,
+                    "the scales of its residual add lie too far apart for 64-bit sums",
+                    "check the scales of its operands",
+                )
 
     # pool -------------------------------------------------------------------------------------------------------
 
-    def _pool(self, pool: Pool, layer: Descriptor) -> None:
+    def _pool(self, plan: LayerPlan, pool: Pool, layer: Descriptor) -> None:
         if pool.mode not in (PoolMode.AVERAGE, PoolMode.GLOBAL_AVERAGE):
             return
         if layer.pool_is_global:
@@ -209,6 +221,9 @@ class Lowering:
         else:
             if pool.source is None or pool.quant is None:
                 raise ValueError("an integer pool has quantized tensors")
+            cells = geometry.averaged_cells(layer)
+            if cells << self._profile.activation_bits > 1 << 31:
+                raise DoesNotFitError(plan, f"its average takes {cells} values, whose sum may need more than 32 bits")
             layer.pool_in_zero, layer.pool_out_zero = pool.source.stored_zero, pool.quant.stored_zero
             layer.pool_low, layer.pool_high = clamp(pool.quant, pool.low, pool.high)
             multiplier, shift = _fixed(pool.source.scale / pool.quant.scale * share)
@@ -221,9 +236,23 @@ class Lowering:
 def clamp(quant: Quant, low: float, high: float) -> tuple[int, int]:
     """Bounds of the stored values that correspond to a clamp of the real ones."""
     return (
-        _LOWEST if low == -math.inf else quant.quantize(low),
-        _HIGHEST if high == math.inf else quant.quantize(high),
+        quant.low - quant.offset if low == -math.inf else quant.quantize(low),
+        quant.high - quant.offset if high == math.inf else quant.quantize(high),
     )
+
+
+def _largest_sums(kernel: Kernel, source: Quant, *, nonnegative: bool) -> NDArray[np.int64]:
+    """The largest magnitude of each output channel's sum, ``bias + sum(w * (q - zero_point))``: ``[O]``.
+
+    Sums on the way may wrap; it is the whole sum that must not.
+    """
+    positive = np.maximum(kernel.weights, 0).sum(axis=(1, 2, 3), dtype=np.int64)
+    negative = np.maximum(-kernel.weights, 0).sum(axis=(1, 2, 3), dtype=np.int64)
+    low, high = 0 if nonnegative else source.low - source.zero_point, source.high - source.zero_point
+    largest: NDArray[np.int64] = np.maximum(
+        np.abs(kernel.bias + positive * high - negative * low), np.abs(kernel.bias + positive * low - negative * high)
+    )
+    return largest
 
 
 def _fixed(scales: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:

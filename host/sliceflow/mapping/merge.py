@@ -22,9 +22,10 @@ from sliceflow.mapping.groups import is_depthwise
 from sliceflow.mapping.onnx_view import Quant, chw
 from sliceflow.mapping.operators import POOLS, averaging_kernel, nearest_factors, pool_shape, read_kernel
 from sliceflow.mapping.plan import Add, ConcatPlan, Core, Kernel, LayerPlan, Pool, Refusal, Stage, TensorSpec
-from sliceflow.mapping.refusals import not_a_tensor, unsupported
+from sliceflow.mapping.refusals import not_a_tensor, unsupported, weights_too_wide
 from sliceflow.mapping.strips import estimated_shape, strip_rows
-from sliceflow.mapping.values import Result, Values, clamp_of, slope_of
+from sliceflow.mapping.values import Result, Values, slope_of
+from sliceflow.passes.sign import clamp_of
 from sliceflow.passes.view import attribute, input_at, is_op, only_consumer, static_shape
 
 Outcome = LayerPlan | Refusal
@@ -90,17 +91,17 @@ class Merger:
         if is_op(root, "Add", "Resize", *POOLS):
             source = self._values.tensor(root.inputs[0])
             if source is None:
-                return not_a_tensor(root)
+                return not_a_tensor(root, self._profile)
             plan = EXTENSIONS[root.op_type](self, _bare(root, source), root)
             kernel = averaging_kernel(root, source) if isinstance(plan, Refusal) else None
             return plan if kernel is None else self._weighted(root, source, kernel)
-        return unsupported(root, is_float=self._values.is_float)
+        return unsupported(root, self._profile)
 
     def _clamp(self, root: ir.Node) -> Outcome:
         """A clamp or leaky ReLU by itself: in float profiles the requantizer does it."""
         source = self._values.tensor(root.inputs[0])
         if source is None:
-            return not_a_tensor(root)
+            return not_a_tensor(root, self._profile)
         result = self._values.result(source.value, leaky_allowed=True, first=root)
         if isinstance(result, Refusal):
             return result
@@ -117,7 +118,7 @@ class Merger:
         )
 
     def _region_of(self, root: ir.Node) -> tables.Region | None:
-        if self._values.is_float:
+        if not self._profile.has_tables:
             return None
         for value in root.inputs:
             source = self._values.tensor(value)
@@ -129,10 +130,13 @@ class Merger:
     def _start_weighted(self, root: ir.Node) -> Outcome:
         source = self._values.tensor(input_at(root, 0))
         if source is None:
-            return not_a_tensor(root)
+            return not_a_tensor(root, self._profile)
         kernel = read_kernel(root, source, is_float=self._values.is_float)
         if isinstance(kernel, Refusal):
             return kernel
+        wide = weights_too_wide(kernel.weights, self._profile)
+        if wide is not None:
+            return wide
         source, flatten = self._source_of(root, source)
         return self._weighted(root, source, kernel, flatten=flatten)
 
@@ -201,7 +205,7 @@ class Merger:
         readers = self._values.readers(plan.output)
         if not readers:
             return None
-        if not self._values.is_float and plan.table_mode is TableMode.OFF and plan.stage <= Stage.ADD:
+        if self._profile.has_tables and plan.table_mode is TableMode.OFF and plan.stage <= Stage.ADD:
             region = tables.find_region(plan.output.value, self._order)
             if region is not None and region.closed and self._taken.isdisjoint(region.nodes):
                 longer = self._checked(self._with_table(plan, region))
@@ -234,7 +238,7 @@ class Merger:
     def _add(self, plan: LayerPlan, node: ir.Node) -> Outcome:
         operands = [self._values.tensor(value) for value in node.inputs]
         if None in operands or plan.stage >= Stage.ADD:
-            return not_a_tensor(node)
+            return not_a_tensor(node, self._profile)
         first, second = (operand for operand in operands if operand is not None)
         other = second if first.value is plan.output.value else first
         if other.value is plan.output.value and plan.input.value is not plan.output.value:
@@ -254,7 +258,7 @@ class Merger:
             return Refusal("the layer has pooled already", "")
         source = self._values.tensor(node.inputs[0])
         if source is None:
-            return not_a_tensor(node)
+            return not_a_tensor(node, self._profile)
         found = pool_shape(node, source, self._profile)
         if isinstance(found, Refusal):
             return found
@@ -283,7 +287,7 @@ class Merger:
             return Refusal("the layer has resized already", "")
         source = self._values.tensor(node.inputs[0])
         if source is None:
-            return not_a_tensor(node)
+            return not_a_tensor(node, self._profile)
         factors = nearest_factors(node, source)
         if isinstance(factors, Refusal):
             return factors

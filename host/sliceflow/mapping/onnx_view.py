@@ -11,9 +11,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.graph.program import stored_offset
 from sliceflow.passes.view import attribute, constant, input_at, is_op
 
-QUANTIZED_TYPES = {ir.DataType.UINT8: "uint8", ir.DataType.INT8: "int8"}
+QUANTIZED_TYPES = ("int8", "uint8", "int16", "uint16")
+"""Types of a quantized activation."""
+_WEIGHT_TYPES = ("int8", "uint8", "int4", "uint4")
 _FAR = 2.0**40
 """Stands for every bias that no accumulator holds."""
 
@@ -29,17 +32,22 @@ class Quant:
     @property
     def low(self) -> int:
         """Smallest stored value, in the model's type."""
-        return 0 if self.dtype == "uint8" else -128
+        return int(np.iinfo(self.dtype).min)
 
     @property
     def high(self) -> int:
         """Largest stored value, in the model's type."""
-        return 255 if self.dtype == "uint8" else 127
+        return int(np.iinfo(self.dtype).max)
 
     @property
     def offset(self) -> int:
         """What is subtracted to store it as a signed number."""
-        return 128 if self.dtype == "uint8" else 0
+        return stored_offset(self.dtype)
+
+    @property
+    def bits(self) -> int:
+        """Bits of a value."""
+        return int(np.iinfo(self.dtype).bits)
 
     @property
     def stored_zero(self) -> int:
@@ -70,7 +78,7 @@ def consumers(value: ir.Value) -> list[ir.Node]:
 
 
 def activation_quant(node: ir.Node) -> Quant | None:
-    """Parameters of a per-tensor QuantizeLinear or DequantizeLinear of 8 bits, None if it is anything else."""
+    """Parameters of a per-tensor QuantizeLinear or DequantizeLinear of 8 or 16 bits, None if it is anything else."""
     if not is_op(node, "QuantizeLinear", "DequantizeLinear") or attribute(node, "block_size", 0):
         return None
     scale, zero = constant(input_at(node, 1)), constant(input_at(node, 2))
@@ -80,11 +88,11 @@ def activation_quant(node: ir.Node) -> Quant | None:
         return None  # a zero point that is computed, or an input of the model
     quantized = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
     if zero is not None:
-        dtype = {"uint8": "uint8", "int8": "int8"}.get(zero.dtype.name)
+        dtype = zero.dtype.name
     else:
-        dtype = QUANTIZED_TYPES.get(quantized.dtype) if quantized is not None and quantized.dtype else "uint8"
+        dtype = quantized.dtype.name.lower() if quantized is not None and quantized.dtype else "uint8"
     number = float(scale.reshape(-1)[0])
-    if dtype is None or not np.isfinite(number) or number <= 0 or (zero is not None and zero.size != 1):
+    if dtype not in QUANTIZED_TYPES or not np.isfinite(number) or number <= 0 or (zero is not None and zero.size != 1):
         return None
     return Quant(number, 0 if zero is None else int(zero.reshape(-1)[0]), dtype)
 
@@ -100,7 +108,7 @@ class Weights:
 
 
 def weights_of(value: ir.Value | None, out_channels_axis: int = 0) -> Weights | None:
-    """Weights that arrive as DequantizeLinear of an 8-bit constant, or as a float constant; None otherwise."""
+    """Weights that arrive as DequantizeLinear of a constant of 4 or 8 bits, or as a float constant; None otherwise."""
     if value is None:
         return None
     array = constant(value)
@@ -113,7 +121,7 @@ def weights_of(value: ir.Value | None, out_channels_axis: int = 0) -> Weights | 
         return None
     assert node is not None
     stored, scale, zero = (constant(input_at(node, i)) for i in range(3))
-    if stored is None or stored.dtype not in (np.int8, np.uint8) or scale is None:
+    if stored is None or stored.dtype.name not in _WEIGHT_TYPES or scale is None:
         return None
     if stored.ndim <= out_channels_axis or (zero is None and input_at(node, 2) is not None):
         return None

@@ -50,8 +50,7 @@ class Splitter:
         self._inputs = inputs
         self._outputs = outputs
         self._lanes = geometry.lanes(layer, profile)
-        dtype = np.float32 if profile.is_float else np.int8
-        self.planes = _planes(kernel.weights, dtype)
+        self.planes = _planes(kernel.weights, profile)
 
     def channels_of(self, group: int, out: int) -> tuple[Indices, Indices]:
         """Output channels of one output group, and their lanes in it."""
@@ -117,28 +116,34 @@ class Splitter:
         size = geometry.block_bytes(self._layer, self._profile)
         parts = []
         for ordered in self.blocks():
-            raw = ordered.view(np.uint8).reshape(ordered.shape[0], -1)
+            raw = _stored(ordered, self._profile)
             if raw.shape[1] < size:
                 raw = np.pad(raw, ((0, 0), (0, size - raw.shape[1])))
             parts.append(raw.reshape(-1))
         return np.concatenate(parts)
 
 
-def _planes(weights: NDArray[Any], dtype: type[Any]) -> list[NDArray[Any]]:
-    """The weights in the profile's type; several planes that sum to them where eight bits are not enough.
-
-    Weights without their zero point lie in -255..255, so three planes always do.
-    """
-    if dtype is np.float32:
+def _planes(weights: NDArray[Any], profile: Profile) -> list[NDArray[Any]]:
+    """The weights as float32 or int8; several planes that sum to them where the profile's bits are not enough."""
+    if profile.is_float:
         return [weights.astype(np.float32)]
-    limits = np.iinfo(dtype)
+    high = (1 << (profile.weight_bits - 1)) - 1
     planes: list[NDArray[Any]] = []
     rest = weights
     while not planes or rest.any():
-        part = np.clip(rest, limits.min, limits.max)
-        planes.append(part.astype(dtype))
+        part = np.clip(rest, -high - 1, high)
+        planes.append(part.astype(np.int8))
         rest = rest - part
     return planes
+
+
+def _stored(blocks: NDArray[Any], profile: Profile) -> Bytes:
+    """Weights ``[blocks][weights]`` as bytes ``[blocks][bytes]``; those of four bits two to a byte, low nibble first."""
+    if profile.is_float or profile.weight_bits == 8:
+        return np.ascontiguousarray(blocks).view(np.uint8).reshape(blocks.shape[0], -1)
+    nibbles = np.pad(blocks.view(np.uint8) & 15, ((0, 0), (0, blocks.shape[1] % 2)))
+    pairs: Bytes = nibbles[:, ::2] | nibbles[:, 1::2] << 4
+    return pairs
 
 
 def pack_lanes(

@@ -72,7 +72,7 @@ def partition(
         keep_islands: do not send small islands back to the CPU.
     """
     order = {node: number for number, node in enumerate(model.graph)}
-    values = Values(is_float=profile.is_float)
+    values = Values(profile)
     found = Partition([], [], dict(forbidden), order, values)
     taken = set(forbidden)
     merger = Merger(values, profile, order, taken)

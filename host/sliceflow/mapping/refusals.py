@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import onnx_ir as ir
+from typing import Any
 
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sliceflow.graph.validate import MAX_PLANES
+from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import tables
+from sliceflow.mapping.onnx_view import activation_quant
 from sliceflow.mapping.plan import Refusal
 from sliceflow.passes.view import is_op, static_shape
 
 
-def unsupported(node: ir.Node, *, is_float: bool) -> Refusal:
+def unsupported(node: ir.Node, profile: Profile) -> Refusal:
     """The reason for an operator that the accelerator does not have, or not in this form."""
     if is_op(node, "Identity", "Sum"):  # a Sum of several tensors is an Add by now
         return Refusal("it hands its input on unchanged", "")
     if is_op(node, *tables.ELEMENTWISE):
-        if is_float:
-            return Refusal("the float profile has no function table", "choose an integer profile")
+        if not profile.has_tables:
+            return Refusal(
+                f"profile {profile.name} has no function table: tables have an entry for each of 256 activations",
+                "choose an integer profile with 8-bit activations, or let it run on the CPU",
+            )
         return Refusal(
             "it is no function of one quantized tensor with a quantized result",
             "put QuantizeLinear/DequantizeLinear around it, or keep it on the CPU",
@@ -38,7 +47,38 @@ def unsupported(node: ir.Node, *, is_float: bool) -> Refusal:
     return Refusal(f"the accelerator has no {node.op_type}", "it runs on the CPU; replace it if its time matters")
 
 
-def not_a_tensor(node: ir.Node) -> Refusal:
+def too_wide(node: ir.Node | None, profile: Profile) -> Refusal | None:
+    """The reason if a QuantizeLinear or DequantizeLinear has more bits than the profile's activations."""
+    quant = activation_quant(node) if node is not None else None
+    if quant is None or profile.is_float or quant.bits <= profile.activation_bits:
+        return None
+    return Refusal(
+        f"its tensor is quantized to {quant.bits} bits, and the activations of {profile.name} have "
+        f"{profile.activation_bits}",
+        f"use a profile with {quant.bits}-bit activations, or quantize to {profile.activation_bits} bits "
+        f"(--activations int{profile.activation_bits})",
+    )
+
+
+def planes_of(weights: NDArray[Any], bits: int) -> int:
+    """Sets of weights of some bits whose sum these weights are."""
+    high = (1 << (bits - 1)) - 1
+    largest, least = int(weights.max(initial=0)), int(weights.min(initial=0))
+    return max(1, -(-largest // high), -(least // (high + 1)))
+
+
+def weights_too_wide(weights: NDArray[Any], profile: Profile) -> Refusal | None:
+    """The reason if integer weights need more planes of the profile's width than the array sums."""
+    if profile.is_float or planes_of(weights, profile.weight_bits) <= MAX_PLANES:
+        return None
+    return Refusal(
+        f"its weights lie in {int(weights.min())}..{int(weights.max())}, and {MAX_PLANES} sets of the "
+        f"{profile.weight_bits}-bit weights of {profile.name} do not add up to that",
+        f"quantize the float model with --weights int{profile.weight_bits}, or use a profile with wider weights",
+    )
+
+
+def not_a_tensor(node: ir.Node, profile: Profile) -> Refusal:
     """The reason where an input is nothing that the accelerator's memory holds."""
     for value in node.inputs if is_op(node, "Add") else node.inputs[:1]:
         dims = static_shape(value)
@@ -48,7 +88,10 @@ def not_a_tensor(node: ir.Node) -> Refusal:
             )
         if len(dims) < 2 or dims[0] != 1:
             return Refusal(f"its input of shape {dims} is no batch-1 feature map or vector", "keep it on the CPU")
+        wide = too_wide(value.producer() if value is not None else None, profile)
+        if wide is not None:
+            return wide
     return Refusal(
-        "its input is not quantized per tensor to 8 bits, or is a constant",
+        "its input is not quantized per tensor to 8 or 16 bits, or is a constant",
         "quantize the model with `sliceflow quantize`",
     )

@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import numpy as np
 import onnx_ir as ir
 
+from sliceflow.graph.program import tensor_types
+from sliceflow.hardware.profile import Profile
 from sliceflow.mapping.onnx_view import activation_quant, chw, consumers
 from sliceflow.mapping.plan import Refusal, TensorSpec
+from sliceflow.mapping.refusals import too_wide
+from sliceflow.passes.sign import clamp_of
 from sliceflow.passes.view import attribute, constant, input_at, is_op, only_consumer, static_shape
 
 VIEWS = ("Flatten", "Reshape")
@@ -31,10 +34,11 @@ class Result:
 
 
 class Values:
-    """The view of one graph for one kind of arithmetic."""
+    """The view of one graph for one profile."""
 
-    def __init__(self, *, is_float: bool) -> None:
-        self.is_float = is_float
+    def __init__(self, profile: Profile) -> None:
+        self.is_float = profile.is_float
+        self._profile = profile
 
     def tensor(self, value: ir.Value | None) -> TensorSpec | None:
         """The tensor behind an operator's activation input, None if it is none."""
@@ -66,7 +70,7 @@ class Values:
         else:
             readers = [r for r in consumers(value) if is_op(r, "DequantizeLinear")]
             quant = activation_quant(readers[0]) if readers and producer is None else None
-        if quant is None:
+        if quant is None or quant.dtype not in tensor_types(self._profile):
             return None
         return TensorSpec(value=value, channels=size[0], height=size[1], width=size[2], quant=quant)
 
@@ -140,30 +144,11 @@ class Values:
             value = reader.outputs[0]
         spec = self.spec(value)
         if spec is None:
-            return Refusal(
+            return too_wide(reader, self._profile) or Refusal(
                 f"its output of shape {static_shape(value)} is not a batch-1 feature map or vector",
                 "give the input's shape with --shape, or keep this node on the CPU",
             )
         return Result(spec, tuple(nodes), low, high, leaky, tuple(labels))
-
-
-def clamp_of(node: ir.Node) -> tuple[float, float] | None:
-    """The bounds of a Relu or of a Clip with constant bounds, None for other nodes."""
-    if is_op(node, "Relu"):
-        return 0.0, math.inf
-    if not is_op(node, "Clip"):
-        return None
-    bounds = []
-    for index, free in ((1, -math.inf), (2, math.inf)):
-        value = input_at(node, index)
-        array = constant(value)
-        if value is None:
-            bounds.append(free)
-        elif array is None or array.size != 1 or np.isnan(array).any():
-            return None
-        else:
-            bounds.append(float(array.reshape(-1)[0]))
-    return min(bounds), bounds[1]  # the upper bound wins where they cross
 
 
 def slope_of(node: ir.Node) -> float | None:

@@ -22,7 +22,7 @@ def quantize(real: NDArray[Any], scale: float, zero_point: int, dtype: str) -> N
         real: float32 values of any shape. NaN becomes the smallest integer, as in ONNX Runtime on x86.
         scale: positive.
         zero_point: of type ``dtype``.
-        dtype: ``int8`` or ``uint8``.
+        dtype: an integer type.
     """
     limits = np.iinfo(dtype)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -40,7 +40,7 @@ def dequantize(stored: NDArray[Any], scale: float, zero_point: int) -> NDArray[n
 
 def stored_dtype(profile: Profile) -> np.dtype[Any]:
     """Type of an activation in the accelerator's memory."""
-    return np.dtype("<f4") if profile.is_float else np.dtype(np.int8)
+    return np.dtype("<f4" if profile.is_float else f"<i{profile.activation_bytes}")
 
 
 def pack(channels_first: NDArray[Any], tensor: Tensor, profile: Profile) -> NDArray[Any]:
@@ -55,8 +55,8 @@ def pack(channels_first: NDArray[Any], tensor: Tensor, profile: Profile) -> NDAr
         ``[slices, H, W, CPI]`` in the stored type; unused lanes are zero.
     """
     image = np.ascontiguousarray(channels_first).reshape(tensor.channels, tensor.height, tensor.width)
-    if tensor.stored_offset:
-        image = (image ^ np.uint8(tensor.stored_offset)).view(np.int8)  # minus 128, same bits
+    if tensor.stored_offset:  # flipping the top bit subtracts half the range
+        image = (image ^ image.dtype.type(tensor.stored_offset)).view(f"i{image.itemsize}")
     lanes = np.zeros((tensor.slices * profile.cpi, tensor.height, tensor.width), stored_dtype(profile))
     lanes[lane_index(tensor.runs, profile.cpi)] = image
     words = lanes.reshape(tensor.slices, profile.cpi, tensor.height, tensor.width)
@@ -77,9 +77,12 @@ def unpack(words: NDArray[Any], tensor: Tensor, profile: Profile) -> NDArray[Any
     shaped = words.reshape(tensor.slices, tensor.height, tensor.width, profile.cpi)
     lanes = shaped.transpose(0, 3, 1, 2).reshape(tensor.slices * profile.cpi, tensor.height, tensor.width)
     image: NDArray[Any] = lanes[lane_index(tensor.runs, profile.cpi)]
+    own = np.dtype(tensor.dtype)
     if tensor.stored_offset:
-        return image.view(np.uint8) ^ np.uint8(tensor.stored_offset)
-    return image.astype(tensor.dtype, copy=False)
+        image = image.astype(f"i{own.itemsize}").view(own)
+        image ^= own.type(tensor.stored_offset)
+        return image
+    return image.astype(own, copy=False)
 
 
 def to_device(value: NDArray[Any], step: TransformStep, tensor: Tensor, profile: Profile) -> bytes:
