@@ -120,6 +120,7 @@ def simulate(
 def closure(top: str, sources: Sequence[Path] = ()) -> list[Path]:
     """The files of a module and of all that it uses, used ones first; a file has the name of its module or package."""
     files = {path.stem: path for path in sorted(RTL.glob("*.sv"))} | {Path(path).stem: Path(path) for path in sources}
+    files["descriptor_pkg"] = RTL / "descriptor.svh"
     if top not in files:
         pytest.fail(f"there is no module {top}.sv in {RTL} or among the sources", pytrace=False)
     ordered: dict[str, Path] = {}
@@ -165,7 +166,7 @@ class _Build:
             del environment[name]
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
         if self.optimize:
-            environment |= {"OPT_FAST": "-O2", "OPT_GLOBAL": "-O2"}
+            environment["MAKEFLAGS"] = "OPT_FAST=-O2 OPT_GLOBAL=-O2"
         return environment
 
     def describe(self) -> str:

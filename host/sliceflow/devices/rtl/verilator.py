@@ -191,8 +191,6 @@ def _repair_makefile(path: Path, settings: dict[str, str]) -> None:
     for name, value in settings.items():
         line = f"{name} = {value}".replace("\\", r"\\")
         text = re.sub(rf"^{name} *=.*$", line, text, flags=re.MULTILINE)
-    # So that a caller's environment may choose them, as its makeflags could.
-    text = re.sub(r"^(OPT_FAST|OPT_SLOW|OPT_GLOBAL) = (-Os)?$", r"\1 ?= \2", text, flags=re.MULTILINE)
     path.write_text(text, encoding="utf-8")
 
 
