@@ -65,7 +65,7 @@ module s_axi_control (
   endfunction
 
   // Writes: address and data come in any order.
-  logic address_held_q, data_held_q, write;
+  logic address_held_q, data_held_q, write_now;
   logic [12:0] write_register_q;
   logic [31:0] write_data_q;
   logic [3:0] write_strobe_q;
@@ -81,9 +81,9 @@ module s_axi_control (
       data_held_q    <= 1'b0;
       bvalid_o       <= 1'b0;
     end else begin
-      address_held_q <= address_held_q ? !write : awvalid_i;
-      data_held_q    <= data_held_q ? !write : wvalid_i;
-      bvalid_o       <= write || (bvalid_o && !bready_i);
+      address_held_q <= address_held_q ? !write_now : awvalid_i;
+      data_held_q    <= data_held_q ? !write_now : wvalid_i;
+      bvalid_o       <= write_now || (bvalid_o && !bready_i);
     end
   end
 
@@ -105,7 +105,7 @@ module s_axi_control (
       act_out_o <= '0;
       first_o   <= '0;
       count_o   <= '0;
-    end else if (write) begin
+    end else if (write_now) begin
       case (write_register_q)
         PROGRAM: program_o[31:0] <= merge(program_o[31:0], write_data_q, write_strobe_q);
         PROGRAM + 13'd1: program_o[63:32] <= merge(program_o[63:32], write_data_q, write_strobe_q);
@@ -132,7 +132,7 @@ module s_axi_control (
   logic [1:0] enable_q, interrupts_q;
   logic [31:0] status_q;
 
-  assign write_low = write && write_strobe_q[0];
+  assign write_low = write_now && write_strobe_q[0];
   assign start_o   = start_q && !running_q;
   assign idle      = idle_i && !start_q && !running_q;
 
