@@ -72,7 +72,7 @@ module s_axi_control (
 
   assign awready_o = !address_held_q;
   assign wready_o  = !data_held_q;
-  assign write     = address_held_q && data_held_q && !bvalid_o;
+  assign write_now = address_held_q && data_held_q && !bvalid_o;
   assign bresp_o   = 2'b00;
 
   always_ff @(posedge clk_i) begin
