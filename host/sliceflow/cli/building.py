@@ -83,13 +83,33 @@ def _one_or_all(numbers: Sequence[float] | None) -> Sequence[float] | float | No
     return numbers[0] if numbers is not None and len(numbers) == 1 else numbers
 
 
-def as_if_quantized(model: ir.Model, shapes: dict[str, list[int]] | None) -> ir.Model:
+def integer_options(
+    profile: Profile | None = None, *, activations: str = "auto", weights: str = "auto", **choices: Any
+) -> QuantizationOptions:
+    """Options of a quantization in which ``auto`` means the integer types that a profile has.
+
+    Args:
+        profile: the accelerator; eight bits without one.
+        activations: as the user said; ``auto`` becomes ``int16`` for a profile of 16-bit activations.
+        weights: as the user said; ``auto`` becomes ``int4`` for a profile of 4-bit weights.
+        choices: other fields of ``QuantizationOptions``.
+    """
+    from sliceflow.quantization import QuantizationOptions
+
+    if activations == "auto" and profile is not None and profile.activation_bits == 16:
+        activations = "int16"
+    if weights == "auto":
+        weights = "int4" if profile is not None and profile.weight_bits == 4 else "int8"
+    return QuantizationOptions(activations=activations, weights=weights, **choices)
+
+
+def as_if_quantized(model: ir.Model, shapes: dict[str, list[int]] | None, profile: Profile) -> ir.Model:
     """A float model as quantization would leave it, but for the ranges, which come from one random sample.
 
     Where a node runs does not depend on them.
     """
     from sliceflow.frontend import bind_shapes
-    from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
+    from sliceflow.quantization import CalibrationData, quantize
     from sliceflow.runtime.values import random_inputs
 
     bound = bind_shapes(model, input_shapes=shapes)
@@ -105,7 +125,7 @@ def as_if_quantized(model: ir.Model, shapes: dict[str, list[int]] | None) -> ir.
     level = logging.getLogger("sliceflow.quantization").level
     logging.getLogger("sliceflow.quantization").setLevel(logging.ERROR)  # its notes are on ranges, which are random
     try:
-        return quantize(bound, data, QuantizationOptions(method="minmax")).model
+        return quantize(bound, data, integer_options(profile, method="minmax")).model
     finally:
         logging.getLogger("sliceflow.quantization").setLevel(level)
 
@@ -163,8 +183,6 @@ class Build:
         return program
 
     def _quantize(self, model: ir.Model, profile: Profile) -> ir.Model:
-        from sliceflow.quantization import QuantizationOptions
-
         if self.calibration is None:
             raise UserError(
                 "the model is not quantized, and there are no samples to quantize it with",
@@ -172,7 +190,7 @@ class Build:
                 why=f"profile {profile.name!r} computes with integers",
                 fix="use `sliceflow deploy` with --calibration X.npz, `sliceflow quantize` first, or a float profile",
             )
-        return quantized(model, self.calibration, self.options or QuantizationOptions())[0]
+        return quantized(model, self.calibration, self.options or integer_options(profile))[0]
 
     def _given(self, already_quantized: bool) -> dict[str, bytes]:
         """The given file, if it is one file and not too large to keep."""

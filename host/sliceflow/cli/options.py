@@ -30,7 +30,10 @@ Calibration = Annotated[
 ]
 Method = Annotated[str, typer.Option("--method", help="How ranges are found: mse, minmax or percentile.")]
 Percentile = Annotated[float, typer.Option("--percentile", help="For percentile: per cent of values kept.")]
-Activations = Annotated[str, typer.Option("--activations", help="Integer type: auto, thesis, uint8 or int8.")]
+Activations = Annotated[
+    str, typer.Option("--activations", help="Integer type: auto, thesis, uint8, int8, uint16 or int16.")
+]
+Weights = Annotated[str, typer.Option("--weights", help="Integer type: auto (what the profile has), int8 or int4.")]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="NODE", help="Keep this node in float.")]
 Samples = Annotated[int | None, typer.Option("--samples", min=1, help="Use only the first so many samples.")]
 Mean = Annotated[list[float] | None, typer.Option("--mean", help="Subtracted from samples; once, or for each channel.")]

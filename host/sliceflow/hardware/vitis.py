@@ -14,10 +14,9 @@ import shutil
 from pathlib import Path
 
 from sliceflow.errors import UserError
-from sliceflow.hardware.kernel import CONFIG_HEADER, render_config, source_folder
+from sliceflow.hardware.kernel import CONFIG_HEADER, TOP, render_config, source_folder
 from sliceflow.hardware.profile import Profile
 
-TOP = "sliceflow_kernel"
 _UNTESTED = "Not yet run with the vendor's tools."
 _FLAGS = "-std=c++14 -DSLICEFLOW_VENDOR -DSLICEFLOW_AP_TYPES -Isrc"
 """Compiler flags: the vendor's streams and integers."""

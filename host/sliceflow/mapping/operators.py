@@ -19,7 +19,7 @@ def read_kernel(node: ir.Node, source: TensorSpec, *, is_float: bool) -> Kernel 
     weights = weights_of(input_at(node, 1))
     if weights is None:
         return Refusal(
-            "its weights are not constant, or their quantization is not per tensor or per output channel, to 4 or 8 bits",
+            "its weights are not constant, or not quantized to 4 or 8 bits, per tensor or per output channel",
             "export the model with constant weights, quantized along axis 0",
         )
     if is_float != (weights.values.dtype == np.float32):

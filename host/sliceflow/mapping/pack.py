@@ -138,7 +138,7 @@ def _planes(weights: NDArray[Any], profile: Profile) -> list[NDArray[Any]]:
 
 
 def _stored(blocks: NDArray[Any], profile: Profile) -> Bytes:
-    """Weights ``[blocks][weights]`` as bytes ``[blocks][bytes]``; those of four bits two to a byte, low nibble first."""
+    """Weights ``[blocks][weights]`` as bytes ``[blocks][bytes]``; four-bit weights two to a byte, low nibble first."""
     if profile.is_float or profile.weight_bits == 8:
         return np.ascontiguousarray(blocks).view(np.uint8).reshape(blocks.shape[0], -1)
     nibbles = np.pad(blocks.view(np.uint8) & 15, ((0, 0), (0, blocks.shape[1] % 2)))

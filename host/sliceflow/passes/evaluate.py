@@ -26,7 +26,7 @@ MAX_BYTES = 512 << 20
 MAX_FILL_BYTES = 1 << 30
 """Largest constant fill, in bytes: a view of one element, which only its readers may spread out."""
 MAX_RANK = 32
-_QUANTIZED = (np.int8, np.uint8, np.int16, np.uint16)
+_QUANTIZED = ("int4", "uint4", "int8", "uint8", "int16", "uint16")
 _UNARY: dict[str, Callable[[Array], Array]] = {
     "Abs": np.abs,
     "Ceil": np.ceil,
@@ -233,7 +233,7 @@ def _quantize(node: ir.Node, inputs: list[Array]) -> Array | None:
     wanted = int(attribute(node, "output_dtype", 0))
     dtype = np.dtype(ir.DataType(wanted).numpy()) if wanted else np.dtype(np.uint8)
     zero = inputs[2] if len(inputs) > 2 else np.zeros(scale.shape, dtype)
-    if attribute(node, "block_size", 0) or data.dtype != np.float32 or zero.dtype.type not in _QUANTIZED:
+    if attribute(node, "block_size", 0) or data.dtype != np.float32 or zero.dtype.name not in _QUANTIZED:
         return None
     if scale.size > 1:
         axis = axis_of(int(attribute(node, "axis", 1)), data.ndim)
@@ -243,10 +243,11 @@ def _quantize(node: ir.Node, inputs: list[Array]) -> Array | None:
             raise ValueError(f"{scale.size} scales for {data.shape[axis]} channels")
     else:
         scale, zero = scale.reshape(()), zero.reshape(())
-    limits = np.iinfo(zero.dtype)
+    bits = ir.DataType.from_numpy(zero.dtype).bitwidth
+    low = -(1 << (bits - 1)) if zero.dtype.name.startswith("int") else 0
     with np.errstate(all="ignore"):
         steps = np.rint(data / scale) + zero.astype(np.float32)
-    return np.asarray(np.clip(np.nan_to_num(steps), limits.min, limits.max).astype(zero.dtype))
+    return np.asarray(np.clip(np.nan_to_num(steps), low, low + (1 << bits) - 1).astype(zero.dtype))
 
 
 def _product(node: ir.Node, inputs: list[Array]) -> Array:

@@ -9,8 +9,10 @@ from sliceflow.errors import UserError
 
 METHODS = ("minmax", "percentile", "mse")
 """How the range of an activation is chosen from the calibration data."""
-SCHEMES = ("auto", "thesis", "uint8", "int8")
-"""How a range becomes eight-bit integers (see :class:`QuantizationOptions`)."""
+SCHEMES = ("auto", "thesis", "uint8", "int8", "uint16", "int16")
+"""How a range becomes integers (see :class:`QuantizationOptions`)."""
+WEIGHTS = ("int8", "int4")
+"""Types of quantized weights."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,9 @@ class QuantizationOptions:
         activations: ``"thesis"``: unsigned with zero point 0 for tensors without negative values, signed symmetric
             for the others. ``"auto"``: the same, but unsigned with a zero point where a lopsided range would leave
             over a quarter of the signed codes unused. ``"uint8"``: always unsigned with a zero point. ``"int8"``:
-            always signed symmetric.
+            always signed symmetric. ``"uint16"``, ``"int16"``: the same with sixteen bits. ``"int16"`` leaves the
+            int32 accumulator more room: a tensor without negative values uses half of its codes.
+        weights: ``"int8"`` or ``"int4"``, always symmetric.
         exclude: names of nodes that stay float.
         batch_megabytes: bound on the activations that calibration holds at a time, in MiB. One sample is the least.
         threads: threads of ONNX Runtime during calibration; 0 lets it choose.
@@ -36,12 +40,13 @@ class QuantizationOptions:
     method: str = "mse"
     percentile: float = 99.99
     activations: str = "auto"
+    weights: str = "int8"
     exclude: frozenset[str] = frozenset()
     batch_megabytes: int = 256
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for field, known in (("method", METHODS), ("activations", SCHEMES)):
+        for field, known in (("method", METHODS), ("activations", SCHEMES), ("weights", WEIGHTS)):
             if getattr(self, field) not in known:
                 raise UserError(
                     f"{field} must be one of {', '.join(known)}, not {getattr(self, field)!r}",

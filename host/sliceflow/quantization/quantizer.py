@@ -1,4 +1,4 @@
-"""Post-training quantization of a float model to eight-bit integers."""
+"""Post-training quantization of a float model to integers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
+from sliceflow.passes.sign import never_negative
 from sliceflow.quantization.access import constant_array, operand
 from sliceflow.quantization.calibration import Progress, collect
 from sliceflow.quantization.dataset import CalibrationData
@@ -73,7 +74,7 @@ def quantize(
     ranges = _group_ranges(placement, histograms, options)
     parameters = {leader: affine(*found, options.activations) for leader, found in ranges.items()}
     tensors = tuple(_tensor(value, placement, ranges, parameters, options.method) for value in placement.points)
-    layers = _rewrite(work.graph, placement, parameters)
+    layers = _rewrite(work.graph, placement, parameters, options.weights)
     notes = _notes(ranges, layers)
     for note in notes:
         _LOG.warning("%s", note)
@@ -89,18 +90,27 @@ def quantize(
 
 
 def _rewrite(
-    graph: ir.Graph, placement: Placement, parameters: dict[ir.Value, Affine]
+    graph: ir.Graph, placement: Placement, parameters: dict[ir.Value, Affine], weight_type: str
 ) -> tuple[LayerQuantization, ...]:
     """Put integers and quantization points into the graph; returns what became of the weights."""
     rewriter = Rewriter(graph, placement, parameters)
     layers = []
     for layer, end in placement.layers.items():
-        x_scale = parameters[placement.groups.leader(operand(layer, 0))].scale
+        source = parameters[placement.groups.leader(operand(layer, 0))]
+        low, high = source.reach
         y_scale = parameters[placement.groups.leader(end)].scale
         axis, weights, bias = _layer_constants(layer)
-        quantized = quantize_weights(weights, bias, x_scale, y_scale, where=f"{layer.op_type} {layer.name!r}")
+        quantized = quantize_weights(
+            weights,
+            bias,
+            source.scale,
+            y_scale,
+            dtype=weight_type,
+            reach=(0 if never_negative(operand(layer, 0)) else low, high),
+            where=f"{layer.op_type} {layer.name!r}",
+        )
         layers.append(_layer(layer, weights, quantized))
-        rewriter.add_weights(layer, quantized, x_scale, axis)
+        rewriter.add_weights(layer, quantized, source.scale, axis)
     rewriter.add_points()
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from sliceflow.quantization.histogram import BINS, Histogram
 from sliceflow.quantization.options import QuantizationOptions
-from sliceflow.quantization.scales import scheme_of
+from sliceflow.quantization.scales import bits_of, levels, scheme_of
 
 _FACTORS = 2.0 ** -(np.arange(0, 96) / 8.0)
 """Shares of the extreme value that the search tries: eight in each of twelve octaves."""
-_LEVELS = {"unsigned": 255, "symmetric": 254, "asymmetric": 255}
 _FINE = 2.0
 """Steps narrower than so many bins are rated by the uniform-noise formula, step^2 / 12."""
 
@@ -39,7 +38,7 @@ def find_range(histogram: Histogram, options: QuantizationOptions) -> tuple[floa
         return low, high
     if options.method == "percentile":
         return _percentile(histogram, options.percentile)
-    return _least_error(histogram, scheme_of(low, high, options.activations))
+    return _least_error(histogram, scheme_of(low, high, options.activations), bits_of(options.activations))
 
 
 def _percentile(histogram: Histogram, percentile: float) -> tuple[float, float]:
@@ -57,14 +56,14 @@ def _percentile(histogram: Histogram, percentile: float) -> tuple[float, float]:
     return -ends[0], ends[1]
 
 
-def _least_error(histogram: Histogram, scheme: str) -> tuple[float, float]:
+def _least_error(histogram: Histogram, scheme: str, bits: int) -> tuple[float, float]:
     low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
     centres, counts = _occupied(histogram)
     if scheme == "symmetric":
         low, high = -max(-low, high), max(-low, high)
 
     def best(lows: NDArray[np.float64], highs: NDArray[np.float64]) -> tuple[float, float]:
-        errors = _errors(centres, counts, histogram.width, lows, highs, _LEVELS[scheme])
+        errors = _errors(centres, counts, histogram.width, lows, highs, levels(scheme, bits))
         winner = int(np.argmin(errors))
         return float(lows[winner]), float(highs[winner])
 
@@ -91,12 +90,12 @@ def _errors(
     width: float,
     lows: NDArray[np.float64],
     highs: NDArray[np.float64],
-    levels: int,
+    steps: int,
 ) -> NDArray[np.float64]:
     """Sum of squared errors of each candidate range, shape (candidates,)."""
     errors = np.empty(lows.size)
     for index, (low, high) in enumerate(zip(lows, highs, strict=True)):
-        step = (high - low) / levels
+        step = (high - low) / steps
         inside = np.clip(centres, low, high)
         clipped = centres - inside
         if step < _FINE * width:

@@ -16,7 +16,7 @@ class TensorQuantization:
         name: the tensor's name in the float model.
         scale: float32 value of one step.
         zero_point: integer that stands for 0.
-        dtype: ``"uint8"`` or ``"int8"``.
+        dtype: ``"uint8"``, ``"int8"``, ``"uint16"`` or ``"int16"``.
         low: least value that calibration kept (the union over the tensors that share the scale).
         high: greatest value that calibration kept.
         method: how the range was found.

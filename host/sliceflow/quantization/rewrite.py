@@ -66,8 +66,9 @@ class Rewriter:
             axis: axis of the output channels in the layer's own weights.
         """
         name = str(operand(layer, 1).name)
+        stored_type = ir.DataType[quantized.dtype.upper()].numpy()
         weights = quantized.weights if axis == 0 else np.ascontiguousarray(quantized.weights.T)
-        zero = np.zeros(quantized.scale.shape, np.int8)
+        weights, zero = weights.astype(stored_type), np.zeros(quantized.scale.shape, stored_type)
         self._feed(layer, 1, name, weights, quantized.scale, zero, axis)
         if quantized.bias is not None:
             name = str(operand(layer, 2).name)
@@ -80,7 +81,7 @@ class Rewriter:
         name: str,
         integers: NDArray[np.generic],
         scale: NDArray[np.float32],
-        zero: NDArray[np.int8] | None,
+        zero: NDArray[np.generic] | None,
         axis: int,
     ) -> None:
         inputs = [self._initializer(f"{name}_quantized", integers), self._initializer(f"{name}_scale", scale)]

@@ -30,7 +30,7 @@ def check(
     shapes = options.parse_shapes(shape)
     loaded = load_model(model, input_shapes=shapes)
     as_if = not accelerator.is_float and not is_quantized(loaded)
-    subject = as_if_quantized(loaded, shapes) if as_if else loaded
+    subject = as_if_quantized(loaded, shapes, accelerator) if as_if else loaded
     findings, fpga_macs = find(subject, accelerator, cpu_nodes=cpu or (), input_shapes=shapes)
     cpu_macs = sum(finding.macs for finding in findings)
     total = fpga_macs + cpu_macs

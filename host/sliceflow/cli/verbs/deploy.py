@@ -20,6 +20,7 @@ def deploy(
     method: options.Method = "mse",
     percentile: options.Percentile = 99.99,
     activations: options.Activations = "auto",
+    weights: options.Weights = "auto",
     exclude: options.Exclude = None,
     samples: options.Samples = None,
     mean: options.Mean = None,
@@ -30,9 +31,9 @@ def deploy(
     verbose: options.Verbose = False,
 ) -> None:
     """Quantize (where needed), map, and write an artifact."""
-    from sliceflow.cli.building import Build, CalibrationSource
+    from sliceflow.cli.building import Build, CalibrationSource, integer_options
     from sliceflow.cli.compiled import show
-    from sliceflow.quantization import QuantizationOptions
+    from sliceflow.hardware.profile import Profile
 
     source = (
         CalibrationSource(path=calibration, samples=samples, mean=mean, std=std, scale=scale) if calibration else None
@@ -44,8 +45,13 @@ def deploy(
         cpu_nodes=cpu or (),
         shapes=options.parse_shapes(shape),
         calibration=source,
-        options=QuantizationOptions(
-            method=method, percentile=percentile, activations=activations, exclude=frozenset(exclude or ())
+        options=integer_options(
+            Profile.load(profile),
+            method=method,
+            percentile=percentile,
+            activations=activations,
+            weights=weights,
+            exclude=frozenset(exclude or ()),
         ),
         keep_sources=sources,
     )

@@ -34,7 +34,7 @@ def map(
     accelerator, shapes = Profile.load(profile), options.parse_shapes(shape)
     subject = load_model(model, input_shapes=shapes)
     if not accelerator.is_float and not is_quantized(subject):
-        subject = as_if_quantized(subject, shapes)
+        subject = as_if_quantized(subject, shapes, accelerator)
     trace = trace_compilation(
         subject, accelerator, name=model.stem, source_sha256="", cpu_nodes=cpu or (), input_shapes=shapes
     )

@@ -21,6 +21,7 @@ def quantize(
     method: options.Method = "mse",
     percentile: options.Percentile = 99.99,
     activations: options.Activations = "auto",
+    weights: options.Weights = "auto",
     exclude: options.Exclude = None,
     samples: options.Samples = None,
     mean: options.Mean = None,
@@ -30,17 +31,20 @@ def quantize(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Quantize a float model to eight bits after training.
+    """Quantize a float model to integers after training, of eight bits if not asked otherwise.
 
     What is written is standard ONNX with QuantizeLinear and DequantizeLinear.
     """
-    from sliceflow.cli.building import CalibrationSource, quantized, serialize
+    from sliceflow.cli.building import CalibrationSource, integer_options, quantized, serialize
     from sliceflow.files import write_file
     from sliceflow.frontend import load_model
-    from sliceflow.quantization import QuantizationOptions
 
-    choices = QuantizationOptions(
-        method=method, percentile=percentile, activations=activations, exclude=frozenset(exclude or ())
+    choices = integer_options(
+        method=method,
+        percentile=percentile,
+        activations=activations,
+        weights=weights,
+        exclude=frozenset(exclude or ()),
     )
     source = CalibrationSource(path=calibration, samples=samples, mean=mean, std=std, scale=scale)
     loaded = load_model(model, input_shapes=options.parse_shapes(shape))
