@@ -13,9 +13,11 @@ module add
     input logic clk_i,
     input logic rst_i,
     input logic early_valid_i,
-    input frame_flags_t early_flags_i,
+    // verilator lint_off UNUSEDSIGNAL
+    input frame_flags_t early_flags_i,  // some flags matter before the array only
     input logic partial_valid_i,
     input frame_flags_t partial_flags_i,
+    // verilator lint_on UNUSEDSIGNAL
     input logic [CPO*PARTIAL-1:0] partial_i,
     // one bias for each output group
     input logic bias_valid_i,
@@ -34,7 +36,10 @@ module add
   localparam int unsigned INDEX_BITS = $clog2(ACCUMULATOR_PIXELS);
 
   // Biases: those in the FIFO that no frame has claimed yet.
-  logic bias_valid, take;
+  // verilator lint_off UNUSEDSIGNAL
+  logic bias_valid;  // claimed biases are there
+  // verilator lint_on UNUSEDSIGNAL
+  logic take;
   logic [CPO*32-1:0] bias;
   logic [2:0] unclaimed;
   fifo #(.WIDTH(CPO * 32), .DEPTH(4)) i_biases (
@@ -81,7 +86,9 @@ module add
     end
     if (rst_i) at_first <= 1'b1;
   end
+  // verilator lint_off UNUSEDSIGNAL
   logic unused_ready;  // there is always room
+  // verilator lint_on UNUSEDSIGNAL
   fifo #(.WIDTH(CPO * 32 + 2), .DEPTH(CREDITS)) i_sums (
       .clk_i, .rst_i, .valid_i(out_valid), .ready_o(unused_ready), .data_i({out_first, out_last, out}),
       .valid_o(sums_valid_o), .ready_i(sums_ready_i), .data_o({sums_first_o, sums_last_o, sums_o})

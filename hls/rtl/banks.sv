@@ -31,9 +31,12 @@ module banks
   localparam int unsigned ROW_BITS = $clog2(ROWS) - 1;  // of one buffer
   localparam int unsigned SHIFT = $clog2(LOAD_WORDS);
 
-  if (LOAD_WORDS > 8 || 2 ** SHIFT != LOAD_WORDS) $error("LOAD_WORDS must be 1, 2, 4 or 8, not %0d", LOAD_WORDS);
-  if (BANK_WORDS % LOAD_WORDS != 0 || 2 ** $clog2(BANK_WORDS) != BANK_WORDS)
+  if (LOAD_WORDS > 8 || 2 ** SHIFT != LOAD_WORDS) begin : g_check_load
+    $error("LOAD_WORDS must be 1, 2, 4 or 8, not %0d", LOAD_WORDS);
+  end
+  if (BANK_WORDS % LOAD_WORDS != 0 || 2 ** $clog2(BANK_WORDS) != BANK_WORDS) begin : g_check_words
     $error("BANK_WORDS must be a power of two and a multiple of %0d, not %0d", LOAD_WORDS, BANK_WORDS);
+  end
 
   // Words for each class of bank columns: the first one's place among the words that come in, and its address.
   logic [2:0][3:0] place;
@@ -60,7 +63,9 @@ module banks
       (* ram_style = "block" *) logic [WORD-1:0] memory[ROWS];
       // Number of the word, among those of this bank, that this memory takes.
       wire [19:0] offset = (20'(q) - address[J]) & 20'(LOAD_WORDS - 1);
-      wire [19:0] write_address = address[J] + offset;
+      // verilator lint_off UNUSEDSIGNAL
+      wire [19:0] write_address = address[J] + offset;  // the lowest bits say which memory
+      // verilator lint_on UNUSEDSIGNAL
       wire [4:0] source = write_pointwise_i ? {1'b0, offset[3:0]} : {1'b0, place[J]} + {1'b0, offset[3:0]} + {offset[3:0], 1'b0};
       always_ff @(posedge clk_i) begin
         if (hit && source < {1'b0, write_count_i} && (write_pointwise_i || offset < 20'd3))

@@ -13,8 +13,10 @@ module cvt
 ) (
     input logic clk_i,
     input logic rst_i,
-    input descriptor_pkg::layer_descriptor_t layer_i,
+    // verilator lint_off UNUSEDSIGNAL
+    input descriptor_pkg::layer_descriptor_t layer_i,  // neither takes all of it
     input shape_t shape_i,
+    // verilator lint_on UNUSEDSIGNAL
     input logic row_valid_i,
     output logic row_ready_o,
     input frame_row_t row_i,
@@ -39,7 +41,7 @@ module cvt
   typedef struct packed {
     logic [2:0][1:0] row_class;
     logic [2:0][1:0] column_class;
-    logic [TAPS-1:0] inside;
+    logic [TAPS-1:0] in_map;
     logic [TAPS-1:0] used;
     frame_flags_t flags;
   } stage_t;
@@ -62,18 +64,18 @@ module cvt
   wire issue = may_issue && advance;
   assign row_ready_o = issue && last_column;
 
-  logic [2:0] inside_x;
+  logic [2:0] in_map_x;
   stage_t next;
   logic [TAPS*20-1:0] next_address;
   always_comb begin
     for (int k = 0; k < 3; ++k) begin
-      inside_x[k] = now[pointwise ? 0 : k].at >= 0 && now[pointwise ? 0 : k].at < signed'(layer_i.in_width);
+      in_map_x[k] = now[pointwise ? 0 : k].at >= 0 && now[pointwise ? 0 : k].at < signed'(layer_i.in_width);
       next.column_class[k] = pointwise ? 2'(k) : now[k].residue;
     end
     next.row_class = row_i.row_class;
     next.used = row_i.used;
     for (int k = 0; k < 3; ++k) begin
-      for (int tap = 0; tap < 3; ++tap) next.inside[3*k+tap] = row_i.inside[k] && inside_x[tap];
+      for (int tap = 0; tap < 3; ++tap) next.in_map[3*k+tap] = row_i.in_map[k] && in_map_x[tap];
     end
     next.flags.first_frame = pass_begins;
     next.flags.last_frame = row_i.last_row && last_column;
@@ -146,7 +148,7 @@ module cvt
     always_ff @(posedge clk_i) begin
       if (advance && word_valid) begin
         frame_o[tap*WORD+:WORD] <= !word_stage.used[tap] ? '0 :
-            !word_stage.inside[tap] ? padding : read_data_i[bank*WORD+:WORD];
+            !word_stage.in_map[tap] ? padding : read_data_i[bank*WORD+:WORD];
       end
     end
   end

@@ -4,6 +4,8 @@
 `ifndef SLICEFLOW_DESCRIPTOR_SVH
 `define SLICEFLOW_DESCRIPTOR_SVH
 
+// verilator lint_off DECLFILENAME
+// verilator lint_off UNUSEDPARAM
 package descriptor_pkg;
 
   localparam logic [31:0] DESCRIPTOR_VERSION = 32'h5F1C0001;
@@ -193,5 +195,7 @@ package descriptor_pkg;
   } layer_descriptor_t;
 
 endpackage
+// verilator lint_on UNUSEDPARAM
+// verilator lint_on DECLFILENAME
 
 `endif

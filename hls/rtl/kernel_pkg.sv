@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the units of the kernel tell each other. Sizes in bytes have 40 bits: an activation memory of 2^32 words fits.
+// verilator lint_off UNUSEDPARAM
 package kernel_pkg;
 
   localparam int unsigned TAPS = 9;
@@ -113,7 +114,6 @@ package kernel_pkg;
     logic [31:0] pixels;
     logic [31:0] outs;
     logic [31:0] slices;
-    logic single;
   } addend_cmd_t;
 
   typedef struct packed {
@@ -132,7 +132,7 @@ package kernel_pkg;
   typedef struct packed {
     logic [2:0][19:0] word;        // address of the row in the banks of each row class
     logic [2:0][1:0] row_class;    // class of the bank that serves each tap row
-    logic [2:0] inside;            // tap row lies inside the input
+    logic [2:0] in_map;            // tap row lies inside the input
     logic [TAPS-1:0] used;         // tap takes part
     coordinate_t [2:0] columns;    // tap columns of the row's first frame
     logic first_row;               // first row of a pass
@@ -157,3 +157,4 @@ package kernel_pkg;
   endfunction
 
 endpackage
+// verilator lint_on UNUSEDPARAM

@@ -14,12 +14,14 @@ module layer_check
     // verilator lint_on UNUSEDSIGNAL
     output logic [7:0] status_o
 );
+  // verilator lint_off UNUSEDSIGNAL
   function automatic logic residues_collide(logic [31:0] taps, logic [31:0] dilation);
     residues_collide = taps > 32'd1 && 16'(dilation[15:0] % 16'd3) == 16'd0;
   endfunction
-  function automatic logic large(logic [31:0] side);
-    large = side[31:16] != 16'd0;
+  function automatic logic exceeds(logic [31:0] side);
+    exceeds = side[31:16] != 16'd0;
   endfunction
+  // verilator lint_on UNUSEDSIGNAL
 
   logic windowed, modes, window, counts, pool, sides, fits;
   always_comb begin
@@ -33,7 +35,7 @@ module layer_check
     pool = !windowed || (layer_i.pool_stride_y != 0 && layer_i.pool_stride_x != 0 && layer_i.pool_window_y != 0 &&
                          layer_i.pool_window_x != 0 && layer_i.pool_pad_top < layer_i.pool_window_y &&
                          layer_i.pool_pad_left < layer_i.pool_window_x);
-    sides = !large(layer_i.in_height | layer_i.in_width | layer_i.conv_height | layer_i.conv_width | layer_i.pool_height |
+    sides = !exceeds(layer_i.in_height | layer_i.in_width | layer_i.conv_height | layer_i.conv_width | layer_i.pool_height |
                    layer_i.pool_width | layer_i.in_slices | layer_i.out_slices | layer_i.strip_rows | layer_i.pad_top |
                    layer_i.pad_left | layer_i.windows_y | layer_i.windows_x | layer_i.window_step_y |
                    layer_i.window_step_x | layer_i.stride_y | layer_i.stride_x | layer_i.dilation_y |

@@ -47,7 +47,9 @@ module load
   localparam int unsigned WORD_SHIFT = $clog2(WORD / 8);
 
   // --- Reads: one run after the other, as early as the FIFO allows. ---
-  load_cmd_t ask;
+  // verilator lint_off UNUSEDSIGNAL
+  load_cmd_t ask, strip;  // each end takes its part
+  // verilator lint_on UNUSEDSIGNAL
   logic asking, place_free;
   logic [15:0] run;
   logic run_ready;
@@ -88,7 +90,6 @@ module load
   );
 
   // --- Placing: the words of a beat that belong to one row. ---
-  load_cmd_t strip;
   logic placing;
   logic [1:0] done, released;  // strips in the banks, strips that are no longer needed
   logic [15:0] slice, row, column;

@@ -38,9 +38,12 @@ module mul
   endfunction
   localparam int unsigned LATENCY = 1 + levels(TERMS);
 
-  if (PACK != 0 && (ACTIVATION_BITS > 8 || WEIGHT_BITS > 8)) $error("PACK needs activations and weights of at most 8 bits");
-  if (PACK > 1) $error("PACK must be 0 or 1, not %0d", PACK);
-  if (LUT_TAPS > TAPS) $error("LUT_TAPS must lie in 0..9, not %0d", LUT_TAPS);
+  if (PACK > 1 || (PACK == 1 && (ACTIVATION_BITS > 8 || WEIGHT_BITS > 8))) begin : g_check_pack
+    $error("PACK must be 0, or 1 with activations and weights of at most 8 bits, not %0d", PACK);
+  end
+  if (LUT_TAPS > TAPS) begin : g_check_taps
+    $error("LUT_TAPS must lie in 0..9, not %0d", LUT_TAPS);
+  end
 
   // Flags travel beside the sums.
   frame_flags_t flags[LATENCY];

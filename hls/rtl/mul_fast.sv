@@ -21,6 +21,7 @@ module mul_fast #(
   logic [CPO*PARTIAL-1:0] now;
   int at;
 
+  // verilator lint_off BLKSEQ
   // A ring instead of shifts: the sum written LATENCY clocks ago is read before its place is written again.
   always_ff @(posedge clk_i) begin
     if (frame_valid_i) begin
@@ -41,5 +42,6 @@ module mul_fast #(
       end
     end
   end
+  // verilator lint_on BLKSEQ
 
 endmodule

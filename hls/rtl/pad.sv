@@ -6,8 +6,10 @@ module pad
 (
     input logic clk_i,
     input logic rst_i,
-    input descriptor_pkg::layer_descriptor_t layer_i,
+    // verilator lint_off UNUSEDSIGNAL
+    input descriptor_pkg::layer_descriptor_t layer_i,  // neither takes all of it
     input shape_t shape_i,
+    // verilator lint_on UNUSEDSIGNAL
     // one strip
     input logic cmd_valid_i,
     output logic cmd_ready_o,
@@ -26,7 +28,8 @@ module pad
   typedef coordinate_t [2:0] axis_t;
 
   state_t state;
-  pad_cmd_t strip;
+  logic [15:0] in_rows, map_rows;
+  logic [19:0] slice_words;
   axis_t rows, pass_rows, first_rows, columns, first_columns;
   logic [15:0] row, window_y, window_x, step;
   logic [1:0] plane;
@@ -35,7 +38,7 @@ module pad
   logic [19:0] step_words;
 
   wire pointwise = layer_i.op == descriptor_pkg::OP_POINTWISE;
-  wire last_row = row + 16'd1 == strip.map_rows;
+  wire last_row = row + 16'd1 == map_rows;
   wire last_window_x = window_x + 16'd1 == layer_i.windows_x[15:0];
   wire last_window_y = window_y + 16'd1 == layer_i.windows_y[15:0];
   wire last_step = step + 16'd1 == shape_i.steps;
@@ -50,7 +53,7 @@ module pad
 
   // Rows of the slice that the row's taps touch; the ones above them have been loaded before.
   wire signed [31:0] reach = rows[2'(layer_i.taps_y[1:0] - 2'd1)].at + 32'sd1;
-  wire signed [31:0] available = signed'({16'd0, strip.in_rows});
+  wire signed [31:0] available = signed'({16'd0, in_rows});
   wire signed [31:0] needed = reach > available ? available : reach;
   wire is_loaded = loaded_i || needed <= 0 || loaded_slices_i > last_slice ||
       (loaded_slices_i == last_slice && signed'({16'd0, loaded_rows_i}) >= needed);
@@ -70,7 +73,9 @@ module pad
     case (state)
       IDLE:
       if (cmd_valid_i) begin
-        strip <= cmd_i;
+        in_rows <= cmd_i.in_rows;
+        map_rows <= cmd_i.map_rows;
+        slice_words <= cmd_i.slice_words;
         first_rows[0] <= cmd_i.first_y;
         first_columns[0] <= shape_i.first_x;
         state <= SECOND;
@@ -131,7 +136,7 @@ module pad
         pass_rows <= first_rows;
         if (!last_step) begin
           step <= step + 16'd1;
-          step_words <= step_words + strip.slice_words;
+          step_words <= step_words + slice_words;
           last_slice <= !pointwise ? last_slice + 16'd1 : slices_left > 16'd18 ? last_slice + 16'd9 : layer_i.in_slices[15:0] - 16'd1;
           slices_left <= slices_left - 16'd9;
         end else begin
@@ -157,7 +162,7 @@ module pad
   always_comb begin
     next_row.columns = columns;
     for (int k = 0; k < 3; ++k) begin
-      next_row.inside[k] = rows[pointwise ? 0 : k].at >= 0 && rows[pointwise ? 0 : k].at < available;
+      next_row.in_map[k] = rows[pointwise ? 0 : k].at >= 0 && rows[pointwise ? 0 : k].at < available;
       next_row.row_class[k] = pointwise ? 2'(k) : rows[k].residue;
       next_row.word[k] = rows[0].word + step_words;
       for (int tap = 0; tap < 3; ++tap) begin

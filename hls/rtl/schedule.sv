@@ -24,7 +24,6 @@ module schedule
     output logic idle_o,
     output logic [31:0] status_o,
     input logic [63:0] program_i,
-    input logic [63:0] weights_i,
     input logic [63:0] act_in_i,
     input logic [63:0] act_add_i,
     input logic [63:0] act_out_i,
@@ -97,7 +96,8 @@ module schedule
   // The layer that executes, and its clocks.
   logic open, all_issued, framed;
   logic [9:0] log_index;
-  logic [31:0] open_index, began, first_frame, last_frame;
+  logic [23:0] open_index;
+  logic [31:0] began, first_frame, last_frame;
   wire close = open && all_issued && drained_i;
   assign log_write_o = close;
   assign log_index_o = log_index;
@@ -106,7 +106,7 @@ module schedule
   assign idle_o = state == IDLE;
   assign done_o = state == DONE;
   assign status_o = status;
-  assign debug_o = {open, all_issued, drained_i, quiet_i, state, open_index[23:0]};
+  assign debug_o = {open, all_issued, drained_i, quiet_i, state, open_index};
 
   // --- The two setups and their multiplier. ---
   logic [31:0] setup_a, strip_a, operand_a;
@@ -181,7 +181,7 @@ module schedule
         index <= first_i;
         remaining <= count_i;
         log_index <= '0;
-        open_index <= first_i;
+        open_index <= first_i[23:0];
         status <= '0;
         state <= FETCH;
       end
@@ -234,7 +234,7 @@ module schedule
         shape_o <= plan.shape;
         published <= 1'b1;
         open <= 1'b1;
-        open_index <= index;
+        open_index <= index[23:0];
         all_issued <= 1'b0;
         framed <= 1'b0;
         began <= clock;
@@ -292,7 +292,7 @@ module schedule
     if (close) log_index <= log_index + 10'd1;
 
     if (memory_error_i && state != IDLE && state != ABORT && state != RESET && state != DONE) begin
-      status <= {open ? open_index[23:0] : index[23:0], STATUS_MEMORY};
+      status <= {open ? open_index : index[23:0], STATUS_MEMORY};
       state <= ABORT;
     end
     if (state == ABORT) {weights_pending, block_pending, lanes_pending, issue_pending, open} <= '0;
@@ -319,7 +319,7 @@ module schedule
         first_strip: strip == 0};
     addend_o <= '{
         address: act_add_i + 64'(group_add) + 64'(add_offset), plane: plan.add_plane, pixels: pixels,
-        outs: d.out_count, slices: slices_left, single: !dense};
+        outs: d.out_count, slices: slices_left};
     write_o <= '{
         address: act_out_i + 64'(group_out) + 64'(out_offset), plane: plan.out_plane, rows: pooled_rows,
         width: d.pool_width[15:0], row: plan.out_row, repeat_y: d.upsample_y[15:0], repeat_x: d.upsample_x[15:0],

@@ -292,7 +292,7 @@ module sliceflow_kernel
       .ACCUMULATOR_PIXELS(ACCUMULATOR_PIXELS), .POOL_WINDOW(POOL_WINDOW), .POOL_WIDTH(POOL_WIDTH)
   ) i_schedule (
       .clk_i(ap_clk), .rst_i(reset), .start_i(start), .done_o(done), .idle_o(idle), .status_o(status),
-      .program_i(program_base), .weights_i(weights_base), .act_in_i(in_base), .act_add_i(add_base), .act_out_i(out_base),
+      .program_i(program_base), .act_in_i(in_base), .act_add_i(add_base), .act_out_i(out_base),
       .first_i(first), .count_i(count), .log_write_o(log_write), .log_index_o(log_index), .log_data_o(log_data),
       .debug_o(schedule_debug), .fetch_valid_o(fetch_valid), .fetch_ready_i(fetch_ready), .fetch_address_o(fetch_address),
       .beat_valid_i(descriptor_valid), .beat_ready_o(descriptor_ready), .beat_i(descriptor_beat),
@@ -457,7 +457,7 @@ module sliceflow_kernel
   read_addend #(.CPI(CPI), .CPO(CPO), .ACTIVATION_BITS(ACTIVATION_BITS)) i_read_addend (
       .clk_i(ap_clk), .rst_i(unit_reset), .cmd_valid_i(addend_valid), .cmd_ready_o(addend_ready),
       .cmd_address_i(addend_strip.address), .cmd_plane_i(addend_strip.plane), .cmd_pixels_i(addend_strip.pixels),
-      .cmd_outs_i(addend_strip.outs), .cmd_slices_i(addend_strip.slices), .cmd_single_i(addend_strip.single),
+      .cmd_outs_i(addend_strip.outs), .cmd_slices_i(addend_strip.slices),
       .addend_valid_o(addend_data_valid), .addend_ready_i(addend_data_ready), .addend_data_o(addend),
       .arvalid_o(m_axi_add_arvalid), .arready_i(m_axi_add_arready), .araddr_o(m_axi_add_araddr),
       .arlen_o(m_axi_add_arlen), .rvalid_i(m_axi_add_rvalid), .rready_o(m_axi_add_rready), .rdata_i(m_axi_add_rdata),

@@ -49,7 +49,8 @@ module strip_setup
 
   step_t step, step_a, step_b;
   logic running, valid_a, valid_b;
-  logic signed [39:0] row_first, row_end, in_raw, in_reach, first_row;
+  logic signed [39:0] row_first, row_end, in_raw, in_reach;
+  logic [31:0] first_row;
   logic [31:0] end_row, first_third, bank_rows, slice_words;
   logic [15:0] in_first;
   logic [31:0] a;
@@ -68,11 +69,11 @@ module strip_setup
       OUT_OFFSET: {a, b} = {16'd0, pooled_first_o, plan_i.out_band};
       PIXELS: {a, b} = {16'd0, map_rows_o, 8'd0, layer_i.conv_width};
       ADD_OFFSET: {a, b} = {16'd0, map_first_o, plan_i.conv_row};
-      FIRST_THIRD: {a, b} = {first_row[31:0] + LIFT, 8'd0, THIRD};
+      FIRST_THIRD: {a, b} = {first_row + LIFT, 8'd0, THIRD};
       BANK_ROWS: {a, b} = {32'(in_rows_o) + 32'd2, 8'd0, THIRD};
       IN_OFFSET: {a, b} = {16'd0, in_first, plan_i.in_row};
       IN_BYTES: {a, b} = {16'd0, in_rows_o, plan_i.in_row};
-      FIRST_WORD: {a, b} = {pointwise ? first_row[31:0] : first_third - LIFT / 3, 8'd0, row_scale};
+      FIRST_WORD: {a, b} = {pointwise ? first_row : first_third - LIFT / 3, 8'd0, row_scale};
       SLICE_WORDS: {a, b} = {pointwise ? 32'(in_rows_o) : bank_rows, 8'd0, row_scale};
       ALL_WORDS: {a, b} = {pointwise ? 32'(plan_i.shape.steps) : layer_i.in_slices, 8'd0, slice_words};
       default: ;
@@ -110,7 +111,7 @@ module strip_setup
     if (running && step == CLIP_IN) begin
       in_first <= clip(in_raw, layer_i.in_height);
       in_rows_o <= clip(in_raw + in_reach + signed'(40'(plan_i.reach)), layer_i.in_height) - clip(in_raw, layer_i.in_height);
-      first_row <= in_raw - signed'(40'(clip(in_raw, layer_i.in_height)));
+      first_row <= 32'(in_raw) - 32'(clip(in_raw, layer_i.in_height));
     end
     if (rst_i) {running, valid_a, valid_b, done_o} <= '0;
     if (valid_b) store();
@@ -135,9 +136,9 @@ module strip_setup
       IN_OFFSET: in_offset_o <= product_i;
       IN_BYTES: in_bytes_o <= product_i;
       FIRST_WORD: begin
-        first_y_o.at <= first_row[31:0];
+        first_y_o.at <= first_row;
         first_y_o.word <= product_i[19:0];
-        first_y_o.residue <= pointwise ? '0 : 2'(first_row[31:0] + LIFT - 32'd3 * first_third);
+        first_y_o.residue <= pointwise ? '0 : 2'(first_row + LIFT - 32'd3 * first_third);
       end
       SLICE_WORDS: begin
         slice_words <= product_i[31:0];

@@ -123,6 +123,8 @@ def render_systemverilog() -> str:
         "`ifndef SLICEFLOW_DESCRIPTOR_SVH",
         "`define SLICEFLOW_DESCRIPTOR_SVH",
         "",
+        "// verilator lint_off DECLFILENAME",
+        "// verilator lint_off UNUSEDPARAM",
         "package descriptor_pkg;",
         "",
         f"  localparam logic [31:0] DESCRIPTOR_VERSION = 32'h{VERSION:08X};",
@@ -144,7 +146,8 @@ def render_systemverilog() -> str:
         f"    logic [{32 * (WORDS - 1 - len(fields)) - 1}:0] reserved;",
     ]
     lines += [f"    {_SV_TYPES[kind]} {name};" for _, name, kind, _ in reversed(fields)]
-    lines += ["    logic [31:0] version;", "  } layer_descriptor_t;", "", "endpackage", "", "`endif", ""]
+    lines += ["    logic [31:0] version;", "  } layer_descriptor_t;", "", "endpackage"]
+    lines += ["// verilator lint_on UNUSEDPARAM", "// verilator lint_on DECLFILENAME", "", "`endif", ""]
     return "\n".join(lines)
 
 
