@@ -18,7 +18,9 @@ module sliceflow_kernel
 ) (
     input  logic        ap_clk,
     input  logic        ap_rst_n,
-    output logic        interrupt,
+    // verilator lint_off SYMRSVDWORD
+    output logic        interrupt,  // Vitis' name
+    // verilator lint_on SYMRSVDWORD
     input  logic        s_axi_control_awvalid,
     output logic        s_axi_control_awready,
     input  logic [14:0] s_axi_control_awaddr,
@@ -240,10 +242,18 @@ module sliceflow_kernel
   localparam int unsigned BLOCK = TAPS * CPI * CPO * WEIGHT_BITS;
   localparam int unsigned CREDITS = 64;
 
-  if (CPI < 2 || CPI > 32 || 2 ** $clog2(CPI) != CPI) $error("CPI must be a power of two, 2..32, not %0d", CPI);
-  if (CPO < CPI || CPO > 32 || 2 ** $clog2(CPO) != CPO) $error("CPO must be a power of two, CPI..32, not %0d", CPO);
-  if (ACTIVATION_BITS != 8 && ACTIVATION_BITS != 16) $error("ACTIVATION_BITS must be 8 or 16, not %0d", ACTIVATION_BITS);
-  if (WEIGHT_BITS != 4 && WEIGHT_BITS != 8) $error("WEIGHT_BITS must be 4 or 8, not %0d", WEIGHT_BITS);
+  if (CPI < 2 || CPI > 32 || 2 ** $clog2(CPI) != CPI) begin : g_check_cpi
+    $error("CPI must be a power of two, 2..32, not %0d", CPI);
+  end
+  if (CPO < CPI || CPO > 32 || 2 ** $clog2(CPO) != CPO) begin : g_check_cpo
+    $error("CPO must be a power of two, CPI..32, not %0d", CPO);
+  end
+  if (ACTIVATION_BITS != 8 && ACTIVATION_BITS != 16) begin : g_check_activations
+    $error("ACTIVATION_BITS must be 8 or 16, not %0d", ACTIVATION_BITS);
+  end
+  if (WEIGHT_BITS != 4 && WEIGHT_BITS != 8) begin : g_check_weights
+    $error("WEIGHT_BITS must be 4 or 8, not %0d", WEIGHT_BITS);
+  end
 
   // --- Resets: the scheduler's own stop also empties the units. ---
   logic reset, soft_reset, unit_reset;
@@ -272,9 +282,11 @@ module sliceflow_kernel
   );
 
   // --- Scheduler. ---
-  descriptor_pkg::layer_descriptor_t layer, next;
-  shape_t shape;
+  // verilator lint_off UNUSEDSIGNAL
+  descriptor_pkg::layer_descriptor_t layer, next;  // only parts of these leave the scheduler
   layer_plan_t plan;
+  // verilator lint_on UNUSEDSIGNAL
+  shape_t shape;
   logic fetch_valid, fetch_ready, descriptor_valid, descriptor_ready;
   logic [63:0] fetch_address;
   logic [BEAT_BITS-1:0] descriptor_beat;
@@ -285,7 +297,7 @@ module sliceflow_kernel
   pool_cmd_t pool_cmd;
   addend_cmd_t addend_cmd;
   write_cmd_t write_cmd;
-  logic frame_valid, drained, abort, quiet;
+  logic frame_valid, drained, abort;
   logic [5:0] port_error, port_quiet;
   schedule #(
       .CPI(CPI), .CPO(CPO), .ACTIVATION_BITS(ACTIVATION_BITS), .WEIGHT_BITS(WEIGHT_BITS), .BANK_WORDS(BANK_WORDS),
@@ -452,7 +464,7 @@ module sliceflow_kernel
   );
 
   // --- Behind the sums. ---
-  logic addend_data_valid, addend_data_ready, pixel_valid, pixel_ready, write_idle;
+  logic addend_data_valid, addend_data_ready, pixel_valid, pixel_ready, write_idle, post_idle;
   logic [PIXEL-1:0] addend, pixel;
   read_addend #(.CPI(CPI), .CPO(CPO), .ACTIVATION_BITS(ACTIVATION_BITS)) i_read_addend (
       .clk_i(ap_clk), .rst_i(unit_reset), .cmd_valid_i(addend_valid), .cmd_ready_o(addend_ready),
@@ -477,7 +489,7 @@ module sliceflow_kernel
       .pool_cmd_ready_o(pool_ready), .pool_cmd_map_first_i(pool_strip.map_first),
       .pool_cmd_map_rows_i(pool_strip.map_rows), .pool_cmd_pooled_first_i(pool_strip.pooled_first),
       .pool_cmd_pooled_rows_i(pool_strip.pooled_rows), .pool_cmd_first_strip_i(pool_strip.first_strip),
-      .pixel_valid_o(pixel_valid), .pixel_ready_i(pixel_ready), .pixel_data_o(pixel)
+      .pixel_valid_o(pixel_valid), .pixel_ready_i(pixel_ready), .pixel_data_o(pixel), .idle_o(post_idle)
   );
   write #(.CPI(CPI), .CPO(CPO), .ACTIVATION_BITS(ACTIVATION_BITS)) i_write (
       .clk_i(ap_clk), .rst_i(unit_reset), .cmd_valid_i(write_valid), .cmd_ready_o(write_ready),
@@ -491,7 +503,7 @@ module sliceflow_kernel
       .bresp_i(m_axi_out_bresp), .abort_i(abort), .quiet_o(port_quiet[5]), .error_o(port_error[5]),
       .idle_o(write_idle)
   );
-  assign drained = write_idle && !write_valid && !pool_valid && pool_ready;
+  assign drained = write_idle && !write_valid && !pool_valid && post_idle;
   assign debug = {
     schedule_debug,
     port_quiet, 10'd0, load_valid, load_ready, pad_valid, pad_ready, pool_valid, pool_ready, addend_valid, addend_ready,
