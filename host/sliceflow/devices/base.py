@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, Self, cast, runtime_checkable
 
 from sliceflow.errors import UserError
@@ -22,6 +23,19 @@ class LaunchReport:
 
     seconds: float
     cycles: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerTrace:
+    """Signals of one layer, to be written by the RTL simulation.
+
+    Attributes:
+        path: the file, ``.vcd`` or ``.fst``.
+        layer: name of the layer.
+    """
+
+    path: Path
+    layer: str
 
 
 @runtime_checkable
@@ -58,9 +72,9 @@ class Device(Protocol):
 _DEVICES = {
     "csim": ("sliceflow.devices.csim.device", "CsimDevice"),
     "reference": ("sliceflow.devices.reference", "ReferenceDevice"),
+    "rtl": ("sliceflow.devices.rtl.device", "RtlDevice"),
 }
 _NEEDS = {
-    "rtl": "a simulation of the SystemVerilog kernel",
     "xrt": "a board driver for XRT",
     "pynq": "a board driver for PYNQ",
 }
@@ -71,19 +85,23 @@ def device_names() -> list[str]:
     return sorted(_DEVICES)
 
 
-def open_device(name: str, program: Program, *, threads: int | None = None) -> Device:
+def open_device(name: str, program: Program, *, threads: int | None = None, trace: LayerTrace | None = None) -> Device:
     """Open a device and load a program.
 
     Args:
-        name: ``csim`` (the compiled HLS kernel) or ``reference`` (NumPy, slow).
+        name: ``csim`` (the compiled HLS kernel), ``rtl`` (the simulated SystemVerilog kernel) or ``reference`` (NumPy,
+            slow).
         program: what it will execute.
         threads: threads that a device may use on the host; all cores if omitted.
+        trace: write the signals of one layer; ``rtl`` only.
 
     Raises:
         UserError: there is no such device, or it cannot run here.
     """
     if threads is not None and threads < 1:
         raise UserError(f"the number of threads must be positive, not {threads}")
+    if trace is not None and name != "rtl":
+        raise UserError(f"{name} has no signals to trace", fix="use --device rtl")
     if name not in _DEVICES:
         needed = _NEEDS.get(name.partition(":")[0])
         raise UserError(
@@ -92,6 +110,7 @@ def open_device(name: str, program: Program, *, threads: int | None = None) -> D
             fix=f"name one of {', '.join(device_names())}",
         )
     module, kind = _DEVICES[name]
-    device = cast(Device, getattr(importlib.import_module(module), kind)(threads))
+    settings = {} if trace is None else {"trace": trace}
+    device = cast(Device, getattr(importlib.import_module(module), kind)(threads, **settings))
     device.load(program)
     return device

@@ -12,7 +12,6 @@ CONFIG_HEADER = "config.h"
 """Name under which ``kernel.h`` includes the configuration."""
 TOP = "sliceflow_kernel"
 """Name of the top function and of the top module."""
-_PACKED_BITS = 8  # widest activations of which two share a multiplier
 
 
 def source_folder() -> Path:
@@ -62,8 +61,7 @@ def rtl_parameters(profile: Profile) -> dict[str, int]:
             why="\n".join(problems),
             fix="compile the model for another profile, or use --device csim or reference",
         )
-    wide = {"PACK": 0} if profile.activation_bits > _PACKED_BITS else {}
-    return _sizes(profile) | wide
+    return _sizes(profile)
 
 
 def render_config(profile: Profile) -> str:

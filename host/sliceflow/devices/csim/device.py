@@ -48,7 +48,8 @@ class CsimDevice:
         """Execute descriptors in order."""
         library, program, memory = self._loaded()
         begin = time.perf_counter()
-        library.run(program.program, program.weights, memory.data, first, count, self._threads)
+        names = [layer.name for layer in program.fpga_layers]
+        library.run(program.program, program.weights, memory.data, first, count, self._threads, names)
         return LaunchReport(time.perf_counter() - begin)
 
     def replicate(self, count: int) -> Sequence[CsimDevice]:

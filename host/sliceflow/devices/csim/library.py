@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from sliceflow.devices.build import default_cache
 from sliceflow.devices.csim.build import DEFAULT_OPTIONS, BuildOptions, build_library
+from sliceflow.devices.status import check_status
 from sliceflow.errors import InternalError, UserError
 from sliceflow.graph.descriptor import BYTES
 from sliceflow.hardware.profile import Profile
@@ -17,11 +19,6 @@ from sliceflow.hardware.profile import Profile
 Bytes = NDArray[np.uint8]
 _MESSAGE_BYTES = 4096
 _SIMULATION_FAILED = 255
-_REFUSALS = {
-    1: "it is not a descriptor of this version",
-    2: "it names an operation, mode or count that does not exist",
-    3: "a strip of it exceeds the on-chip buffers",
-}
 
 
 class CsimLibrary:
@@ -51,7 +48,16 @@ class CsimLibrary:
         self._run.restype = ctypes.c_uint32
         self._run.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_uint32] * 3 + [ctypes.c_char_p, ctypes.c_size_t]
 
-    def run(self, program: Bytes, weights: Bytes, activations: Bytes, first: int, count: int, threads: int = 1) -> None:
+    def run(
+        self,
+        program: Bytes,
+        weights: Bytes,
+        activations: Bytes,
+        first: int,
+        count: int,
+        threads: int = 1,
+        layers: Sequence[str] = (),
+    ) -> None:
         """Execute descriptors ``first .. first + count``, in place.
 
         The program must have passed ``sliceflow.graph.validate`` for memories of these sizes; the kernel trusts it.
@@ -63,6 +69,7 @@ class CsimLibrary:
             first: number of the first descriptor.
             count: descriptors to execute.
             threads: threads that share each layer.
+            layers: names of the layers, for errors.
 
         Raises:
             UserError: an array has the wrong type, the descriptors are not there, or the kernel refuses one.
@@ -85,16 +92,7 @@ class CsimLibrary:
         message = ctypes.create_string_buffer(_MESSAGE_BYTES)
         pointers = (program.ctypes.data, weights.ctypes.data, activations.ctypes.data)
         status = self._run(*pointers, first, count, threads, message, _MESSAGE_BYTES)
-        if status:
-            _refuse(status, message.value.decode("utf-8", "replace"))
-
-
-def _refuse(status: int, message: str) -> None:
-    index, code = status >> 8, status & 0xFF
-    if code == _SIMULATION_FAILED:
-        raise InternalError("the kernel's simulation failed", where=f"descriptor {index}", why=message)
-    raise UserError(
-        f"the accelerator refuses descriptor {index}",
-        why=_REFUSALS.get(code, f"unknown status {code}"),
-        fix="compile the model again for this profile",
-    )
+        if status & 0xFF == _SIMULATION_FAILED:
+            text = message.value.decode("utf-8", "replace")
+            raise InternalError("the kernel's simulation failed", where=f"descriptor {status >> 8}", why=text)
+        check_status(status, layers)
