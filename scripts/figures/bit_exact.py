@@ -37,7 +37,7 @@ def measure(name: str, profile: Profile) -> dict[str, Any]:
         path = Path(folder) / "model.onnx"
         export_onnx(zoo.seed_weights(zoo.build(entry.shape), 0), entry.image_shape, path)
         model = load_model(path)
-        program = compile_model(as_if_quantized(model, None), profile, name=name, source_sha256="0" * 64)
+        program = compile_model(as_if_quantized(model, None, profile), profile, name=name, source_sha256="0" * 64)
     with_device = open_device("csim", program)
     report = verify(program, with_device, random_inputs(program.inputs, 1, seed=0))
     with_device.close()

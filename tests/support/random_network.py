@@ -191,10 +191,28 @@ class _Reader(CalibrationDataReader):
         return None if batch is None else {"x": batch}
 
 
+TYPES = {
+    (8, False): QuantType.QInt8,
+    (8, True): QuantType.QUInt8,
+    (16, False): QuantType.QInt16,
+    (16, True): QuantType.QUInt16,
+}
+"""ONNX Runtime's names, by bits and whether unsigned."""
+
+
 def quantize_with_onnxruntime(
-    model: onnx.ModelProto, rng: np.random.Generator, folder: str, *, unsigned: bool, per_channel: bool, symmetric: bool
+    model: onnx.ModelProto,
+    rng: np.random.Generator,
+    folder: str,
+    *,
+    unsigned: bool,
+    per_channel: bool,
+    symmetric: bool,
+    bits: tuple[int, int] = (8, 8),
 ) -> onnx.ModelProto:
-    """ONNX Runtime's own static quantization, calibrated on random data."""
+    """ONNX Runtime's own static quantization, calibrated on random data; ``bits`` of activations and weights."""
+    if bits != (8, 8):  # the other types came with opset 21
+        model.opset_import[0].version, model.ir_version = 21, 10
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]
     batches = [rng.standard_normal((1, *shape)).astype(np.float32) for _ in range(4)]
     onnx.save(model, f"{folder}/float.onnx")
@@ -203,8 +221,8 @@ def quantize_with_onnxruntime(
         f"{folder}/quantized.onnx",
         _Reader(batches),
         quant_format=QuantFormat.QDQ,
-        activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
-        weight_type=QuantType.QInt8,
+        activation_type=TYPES[bits[0], unsigned],
+        weight_type=QuantType.QInt8 if bits[1] == 8 else QuantType.QInt4,
         per_channel=per_channel,
         extra_options={"ActivationSymmetric": symmetric and not unsigned, "WeightSymmetric": symmetric},
     )

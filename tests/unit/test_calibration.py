@@ -24,7 +24,12 @@ def histogram(*batches):
 def rounded(values, low, high, activations):
     """What a tensor becomes: an independent float64 model of QuantizeLinear and DequantizeLinear."""
     chosen = affine(low, high, activations)
-    least, greatest = (0, 255) if chosen.dtype == "uint8" else (-128, 127)
+    least, greatest = {
+        "uint8": (0, 255),
+        "int8": (-128, 127),
+        "uint16": (0, 65535),
+        "int16": (-32768, 32767),
+    }[chosen.dtype]
     q = np.clip(np.rint(np.asarray(values, np.float64) / chosen.scale) + chosen.zero_point, least, greatest)
     return (q - chosen.zero_point) * chosen.scale
 
@@ -147,6 +152,10 @@ def test_mse_of_values_without_outliers_clips_nothing_much():
         (-1.0, 1.0, "uint8", "uint8", 127),
         (0.0, 1.0, "int8", "int8", 0),
         (-2.0, -1.0, "uint8", "uint8", 255),
+        (0.0, 1.0, "int16", "int16", 0),
+        (-1.0, 3.0, "int16", "int16", 0),
+        (0.0, 1.0, "uint16", "uint16", 0),
+        (-1.0, 3.0, "uint16", "uint16", 16384),
     ],
 )
 def test_scheme(low, high, activations, dtype, zero):
@@ -174,7 +183,8 @@ def test_scale_is_always_a_normal_positive_float(a, b, activations):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"method": "kl"}, {"activations": "int4"}, {"percentile": 50.0}, {"percentile": 101.0}]
+    "bad",
+    [{"method": "kl"}, {"activations": "int4"}, {"weights": "int16"}, {"percentile": 50.0}, {"percentile": 101.0}],
 )
 def test_options_are_checked(bad):
     with pytest.raises(UserError, match="must be"):

@@ -42,22 +42,32 @@ def random_cnn(seed):
     return net, net.gemm(g, net.channels[x], 10, out="y")
 
 
+UNSIGNED = {
+    "auto": {"uint8", "int8"},
+    "thesis": {"uint8", "int8"},
+    "uint8": {"uint8"},
+    "uint16": {"uint16"},
+}
+
+
 @pytest.mark.parametrize("seed", range(24))
 def test_random_networks_stay_close_to_float(seed):
     net, output = random_cnn(seed)
     model = net.model(output)
     x, held_back = net.samples(16), net.samples(8)
     method = ("minmax", "percentile", "mse")[seed % 3]
-    scheme = ("auto", "thesis", "uint8", "int8")[seed % 4]
+    scheme = ("auto", "thesis", "uint8", "int8", "uint16", "int16")[seed % 6]
     result = quantized(model, x, method=method, activations=scheme)
+    assert {t.dtype for t in result.report.tensors} <= ({scheme} if scheme in ("int8", "int16") else UNSIGNED[scheme])
     view = View(result)
     real = run(model, held_back)[0]
     plain = run(view.proto, held_back, optimized=False)[0]
     fused = run(view.proto, held_back)[0]
     assert snr(real, plain) > 20, (seed, method, scheme)
     step = next(t.scale for t in result.report.tensors if t.name == "y")
-    # One step at each rounding tie, which later layers may carry on: nearly all values are the same.
-    assert np.abs(plain - fused).max() <= 2.01 * step
+    # One step at each rounding tie, which later layers may carry on: nearly all values are the same. Steps of sixteen
+    # bits are about as fine as float32 sums.
+    assert np.abs(plain - fused).max() <= (30 if scheme.endswith("16") else 2.01) * step
     assert result.report.float_nodes == ()
 
 
@@ -135,6 +145,49 @@ def test_no_sum_leaves_the_accumulator(seed, x_scale, y_scale, exponent):
     assert (unit >= np.finfo(np.float32).tiny).all()
     assert (np.abs(found.bias * unit - bias) <= 0.5001 * unit).all()
     assert (x_scale * found.scale / y_scale >= 2.0**-38.01).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5000), st.sampled_from([(-32768, 32767), (0, 32767), (0, 65535)]))
+def test_no_sum_over_sixteen_bit_activations_leaves_the_accumulator(seed, taps, reach):
+    """The largest sum is met: each activation at the end of its range that its weight asks for."""
+    rng = np.random.default_rng(seed)
+    weights = (rng.standard_normal((4, taps)) + rng.uniform(-2, 2, (4, 1))).astype(np.float32)
+    found = quantize_weights(weights, None, 1e-4, 1.0, reach=reach)
+    codes = found.weights.astype(np.int64)
+    most = np.where(codes > 0, reach[1], reach[0])
+    least = np.where(codes > 0, reach[0], reach[1])
+    worst = max((codes * most).sum(1).max(), -(codes * least).sum(1).min())
+    assert worst < 2**31
+    assert worst.item().bit_length() + 1 == found.accumulator_bits
+    if worst < 2**30:
+        assert found.raised == ()
+
+
+def test_four_bit_weights_are_clipped_where_that_loses_less():
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((6, 400)).astype(np.float32)
+    weights[5] = np.where(rng.random(400) < 0.5, -0.7, 0.7)  # fits the grid as it is
+    found = quantize_weights(weights, None, 1.0, 1.0, dtype="int4")
+    assert found.dtype == "int4"
+    assert np.abs(found.weights).max() == 7
+    errors = np.square(weights - found.weights * found.scale[:, None]).sum(1)
+    for share in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
+        scale = share * np.abs(weights).max(1, keepdims=True) / 7
+        other = np.square(weights - scale * np.clip(np.rint(weights / scale), -7, 7)).sum(1)
+        assert (errors <= other * 1.001 + 1e-9).all(), share
+    assert errors[5] == pytest.approx(0, abs=1e-9)
+    assert (found.scale[:5] < 0.99 * np.abs(weights[:5]).max(1) / 7).all()
+
+
+def test_weights_of_four_bits_are_stored_as_such():
+    net = Net(3, 8, 8, seed=2)
+    model = net.model(net.gemm(net.op("Flatten", net.op("GlobalAveragePool", net.conv("x", 6))), 6, 4, out="y"))
+    x = net.samples(8)
+    result = quantized(model, x, weights="int4")
+    stored = [v for v in result.model.graph.initializers.values() if v.dtype == ir.DataType.INT4]
+    assert len(stored) == 4  # weights and zero points of two layers
+    assert snr(run(model, x)[0], run(View(result).proto, x)[0]) > 12
 
 
 def test_a_huge_bias_raises_the_scale_of_its_channel_only():

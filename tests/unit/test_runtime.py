@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from sliceflow.devices import open_device
 from sliceflow.devices.reference import ReferenceDevice
 from sliceflow.errors import InternalError, UserError
-from sliceflow.graph.program import Tensor, contiguous_runs
+from sliceflow.graph.program import Tensor, contiguous_runs, tensor_types
 from sliceflow.hardware.profile import Profile
 from sliceflow.runtime import Session, transform
 from sliceflow.runtime.values import random_inputs
@@ -24,10 +24,10 @@ from tests.support import tiny_program
 
 @st.composite
 def tensors(draw):
-    profile = Profile.load(draw(st.sampled_from(["int8-4x4", "int8-8x8", "fp32-4x4"])))
+    profile = Profile.load(draw(st.sampled_from(["int8-4x4", "int8-8x8", "w8a16-8x8", "fp32-4x4"])))
     channels = draw(st.integers(1, 21))
     runs, slices = contiguous_runs(channels, profile.cpi, draw(st.lists(st.integers(1, 20), max_size=3)))
-    dtype = "float32" if profile.is_float else draw(st.sampled_from(["int8", "uint8"]))
+    dtype = draw(st.sampled_from(tensor_types(profile)))
     return profile, Tensor(
         name="t",
         channels=channels,
@@ -44,14 +44,16 @@ def tensors(draw):
 def test_every_channel_stands_where_its_run_says(case, seed):
     profile, tensor = case
     generator = np.random.default_rng(seed)
-    image = generator.integers(-128, 128, (tensor.channels, tensor.height, tensor.width)).astype(np.int8)
-    image = image.view(np.uint8) if tensor.dtype == "uint8" else image.astype(tensor.dtype)
+    limits = np.iinfo(tensor.dtype if tensor.dtype != "float32" else "int8")
+    size = (tensor.channels, tensor.height, tensor.width)
+    image = generator.integers(limits.min, limits.max, size, endpoint=True).astype(tensor.dtype)
     packed = transform.pack(image, tensor, profile)
     assert packed.shape == (tensor.slices, tensor.height, tensor.width, profile.cpi)
     for run in tensor.runs:
         for i in range(run.count):
             lane = packed[run.slice + i // profile.cpi, :, :, i % profile.cpi]
-            want = image[run.channel + i].astype(np.int64) - (128 if tensor.dtype == "uint8" else 0)
+            offset = {"uint8": 128, "uint16": 1 << 15}.get(tensor.dtype, 0)
+            want = image[run.channel + i].astype(np.int64) - offset
             np.testing.assert_array_equal(lane, want)
     np.testing.assert_array_equal(transform.unpack(packed, tensor, profile), image)
     spoiled = packed.copy()
@@ -64,15 +66,16 @@ def test_every_channel_stands_where_its_run_says(case, seed):
 @given(
     st.floats(2.0**-20, 1024, width=32),
     st.integers(-128, 127),
-    st.booleans(),
+    st.sampled_from(["int8", "uint8", "int16", "uint16"]),
     st.integers(0, 2**32 - 1),
 )
-def test_quantize_agrees_with_onnx_runtime(scale, zero, unsigned, seed):
-    dtype, element = ("uint8", TensorProto.UINT8) if unsigned else ("int8", TensorProto.INT8)
-    zero += 128 if unsigned else 0
+def test_quantize_agrees_with_onnx_runtime(scale, zero, dtype, seed):
+    element, limits = TensorProto.DataType.Value(dtype.upper()), np.iinfo(dtype)
+    zero = int((zero + 128) / 255 * (int(limits.max) - limits.min)) + limits.min
     generator = np.random.default_rng(seed)
-    halves = (generator.integers(-300, 300, 200) + 0.5).astype(np.float32) * np.float32(scale)
-    x = np.concatenate([halves, generator.normal(0, 100 * scale, 200), [0, np.inf, -np.inf, 3e38, -3e38]])
+    span = 1.2 * (int(limits.max) - limits.min)
+    halves = (generator.integers(-span, span, 200) + 0.5).astype(np.float32) * np.float32(scale)
+    x = np.concatenate([halves, generator.normal(0, span / 3 * scale, 200), [0, np.inf, -np.inf, 3e38, -3e38]])
     x = x.astype(np.float32)
     graph = helper.make_graph(
         [
@@ -84,7 +87,7 @@ def test_quantize_agrees_with_onnx_runtime(scale, zero, unsigned, seed):
         [helper.make_tensor_value_info("q", element, [x.size]), helper.make_tensor_value_info("y", 1, [x.size])],
         [helper.make_tensor("s", 1, [], [scale]), helper.make_tensor("z", element, [], [zero])],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     q, y = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})
     got = transform.quantize(x, scale, zero, dtype)
     np.testing.assert_array_equal(got, q)

@@ -45,6 +45,28 @@ def test_plain_layers_pass():
     check()
 
 
+def averaged(side: int) -> Descriptor:
+    """A global average over a map of so many rows and columns."""
+    return conv(
+        op=Op.PASS, taps_y=1, taps_x=1, in_height=side, in_width=side, conv_height=side, conv_width=side, strip_rows=16,
+        pool_mode=PoolMode.GLOBAL_AVERAGE, pool_height=1, pool_width=1, strip_count=-(-side // 16), pool_scales_base=30,
+        out_base=1 << 16,
+    )  # fmt: skip
+
+
+def test_profiles_of_sixteen_bits_have_wider_values_and_no_tables():
+    wide = Profile.load("w8a16-8x8")
+    check(conv(pad_value=-(1 << 15), out_zero=(1 << 15) - 1, out_low=-129, out_high=128), profile=wide)
+    for layer, named in (
+        (conv(out_high=1 << 15), "out_high"),
+        (conv(table_mode=TableMode.AFTER_ADD, table_base=60), "table_mode"),
+        (averaged(182), "an average must not take 33124 values"),
+    ):
+        with pytest.raises(UserError, match=named):
+            check(layer, profile=wide, words=1 << 20)
+    check(averaged(181), profile=wide, words=1 << 20)
+
+
 REFUSED = [
     *[(conv(**{name: 0}), name) for name in (
         "in_height", "in_width", "groups", "in_slices", "windows_y", "windows_x", "window_step_y", "window_step_x",

@@ -10,7 +10,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import AddMode, Descriptor, PoolMode
 from sliceflow.graph.program import lane_index
 from sliceflow.hardware.profile import Profile
@@ -101,7 +100,7 @@ class Lowering:
         if plan.add is not None:
             self._add(plan, plan.add, layer, values)
         if plan.pool is not None:
-            self._pool(plan, plan.pool, layer)
+            self._pool(plan.pool, layer)
         layer.lanes_base = self.program.append(pack_lanes(splitter, layer, self._profile, values))
         return layer
 
@@ -206,7 +205,7 @@ class Lowering:
 
     # pool -------------------------------------------------------------------------------------------------------
 
-    def _pool(self, plan: LayerPlan, pool: Pool, layer: Descriptor) -> None:
+    def _pool(self, pool: Pool, layer: Descriptor) -> None:
         if pool.mode not in (PoolMode.AVERAGE, PoolMode.GLOBAL_AVERAGE):
             return
         if layer.pool_is_global:
@@ -221,9 +220,6 @@ class Lowering:
         else:
             if pool.source is None or pool.quant is None:
                 raise ValueError("an integer pool has quantized tensors")
-            cells = geometry.averaged_cells(layer)
-            if cells << self._profile.activation_bits > 1 << 31:
-                raise DoesNotFitError(plan, f"its average takes {cells} values, whose sum may need more than 32 bits")
             layer.pool_in_zero, layer.pool_out_zero = pool.source.stored_zero, pool.quant.stored_zero
             layer.pool_low, layer.pool_high = clamp(pool.quant, pool.low, pool.high)
             multiplier, shift = _fixed(pool.source.scale / pool.quant.scale * share)

@@ -150,6 +150,13 @@ def pool_shape(node: ir.Node, source: TensorSpec, profile: Profile) -> PoolShape
             )
         if not _windows_touch(found, (source.height, source.width)):
             return Refusal("a window lies wholly in the padding", "reduce the padding")
+    cells = math.prod(found.window)
+    averages = found.mode in (PoolMode.AVERAGE, PoolMode.GLOBAL_AVERAGE)
+    if averages and not profile.is_float and cells << profile.activation_bits > 1 << 31:
+        return Refusal(
+            f"it averages {cells} values of {profile.activation_bits} bits, whose sum may need more than 32",
+            "use a profile with narrower activations, or average in two steps",
+        )
     return found
 
 

@@ -15,11 +15,11 @@ WIDE = Profile(**{**Profile.load("int8-8x8").to_json(), "name": "int8-4x16", "cp
 PROFILES = [*(Profile.load(name) for name in ("int8-8x8", "int8-16x16", "int8-4x4")), WIDE]
 
 
-def quantized_network(seed: int, folder: str):
+def quantized_network(seed: int, folder: str, bits: tuple[int, int] = (8, 8)):
     rng = np.random.default_rng(seed)
     model = random_network(rng, int(rng.integers(3, 14)))
     options = {name: bool(rng.random() < 0.5) for name in ("unsigned", "per_channel", "symmetric")}
-    quantized = round_scales(quantize_with_onnxruntime(model, rng, folder, **options))
+    quantized = round_scales(quantize_with_onnxruntime(model, rng, folder, bits=bits, **options))
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]
     return quantized, rng.standard_normal((2, *shape)).astype(np.float32)
 
@@ -38,6 +38,27 @@ def test_equal_to_onnxruntime(seed: int, tmp_path) -> None:
     program = compiled(model, PROFILES[seed % len(PROFILES)])
     got = Session(program, device="reference").run(None, {"x": images})[0]
     np.testing.assert_array_equal(got, answer(model, images), err_msg=f"seed {seed}")
+
+
+@pytest.mark.parametrize(
+    ("profile", "bits"),
+    [
+        ("w4a8-8x8", (8, 4)),
+        ("w8a16-8x8", (16, 8)),
+        ("w8a16-8x8", (16, 4)),
+        ("w8a16-8x8", (8, 8)),
+        ("int8-8x8", (8, 4)),
+        ("int8-2x2", (8, 8)),
+        ("int8-32x32", (8, 8)),
+    ],
+)
+def test_other_widths_equal_onnxruntime(profile: str, bits: tuple[int, int], tmp_path) -> None:
+    """A profile takes tensors and weights of up to its own widths."""
+    for seed in range(100, 108):
+        model, images = quantized_network(seed, str(tmp_path), bits)
+        program = compiled(model, Profile.load(profile))
+        got = Session(program, device="reference").run(None, {"x": images})[0]
+        np.testing.assert_array_equal(got, answer(model, images), err_msg=f"seed {seed}")
 
 
 def test_flipped_weight_bit_is_caught(tmp_path) -> None:
