@@ -43,7 +43,11 @@ module round_shift #(
   endfunction
 
   function automatic fine_t shift_bits(coarse_t from);
-    shift_bits.value = (QUOTIENT + 1)'(from.value >>> from.shift);
+    logic signed [COARSE:0] shifted;
+    logic [COARSE-QUOTIENT:0] high;
+    shifted = from.value >>> from.shift;
+    high = shifted[COARSE:QUOTIENT];
+    shift_bits.value = high == '0 || high == '1 ? shifted[QUOTIENT:0] : {from.value[COARSE], {QUOTIENT{!from.value[COARSE]}}};
     shift_bits.sticky = from.sticky || (from.value & ~({COARSE + 1{1'b1}} << from.shift)) != '0;
   endfunction
 

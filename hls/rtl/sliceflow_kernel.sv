@@ -256,11 +256,9 @@ module sliceflow_kernel
   end
 
   // --- Resets: the scheduler's own stop also empties the units. ---
-  logic reset, soft_reset, unit_reset;
-  always_ff @(posedge ap_clk) begin
-    reset <= !ap_rst_n;
-    unit_reset <= !ap_rst_n || soft_reset;
-  end
+  logic soft_reset;
+  wire reset = !ap_rst_n;
+  wire unit_reset = reset || soft_reset;
 
   // --- Control. ---
   logic start, done, idle, log_write;
