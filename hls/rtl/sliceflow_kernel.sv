@@ -489,12 +489,19 @@ module sliceflow_kernel
       .pool_cmd_pooled_rows_i(pool_strip.pooled_rows), .pool_cmd_first_strip_i(pool_strip.first_strip),
       .pixel_valid_o(pixel_valid), .pixel_ready_i(pixel_ready), .pixel_data_o(pixel), .idle_o(post_idle)
   );
+  logic copy_valid, copy_ready;
+  logic [PIXEL-1:0] copy;
+  upsample #(.WIDTH(PIXEL)) i_upsample (
+      .clk_i(ap_clk), .rst_i(unit_reset), .repeat_y_i(layer.upsample_y[15:0]), .repeat_x_i(layer.upsample_x[15:0]),
+      .pixel_valid_i(pixel_valid), .pixel_ready_o(pixel_ready), .pixel_data_i(pixel), .copy_valid_o(copy_valid),
+      .copy_ready_i(copy_ready), .copy_data_o(copy)
+  );
   write #(.CPI(CPI), .CPO(CPO), .ACTIVATION_BITS(ACTIVATION_BITS)) i_write (
       .clk_i(ap_clk), .rst_i(unit_reset), .cmd_valid_i(write_valid), .cmd_ready_o(write_ready),
       .cmd_address_i(write_strip.address), .cmd_plane_i(write_strip.plane), .cmd_rows_i(write_strip.rows),
       .cmd_width_i(write_strip.width), .cmd_row_i(write_strip.row), .cmd_repeat_y_i(write_strip.repeat_y),
       .cmd_repeat_x_i(write_strip.repeat_x), .cmd_outs_i(write_strip.outs), .cmd_slices_i(write_strip.slices),
-      .pixel_valid_i(pixel_valid), .pixel_ready_o(pixel_ready), .pixel_data_i(pixel),
+      .pixel_valid_i(copy_valid), .pixel_ready_o(copy_ready), .pixel_data_i(copy),
       .awvalid_o(m_axi_out_awvalid), .awready_i(m_axi_out_awready), .awaddr_o(m_axi_out_awaddr),
       .awlen_o(m_axi_out_awlen), .wvalid_o(m_axi_out_wvalid), .wready_i(m_axi_out_wready), .wdata_o(m_axi_out_wdata),
       .wstrb_o(m_axi_out_wstrb), .wlast_o(m_axi_out_wlast), .bvalid_i(m_axi_out_bvalid), .bready_o(m_axi_out_bready),
