@@ -46,7 +46,7 @@ module pool #(
   wire maximum = layer_i.pool_mode == descriptor_pkg::POOL_MAX || layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_MAX;
 
   // Steps.
-  logic steps_ready, steps_idle, step, in_map, first_row, first_column, first_pixel, emit;
+  logic steps_ready, steps_idle, step, in_map, first_row, beside, first_column, first_pixel, emit;
   logic signed [19:0] row, column;
   logic [$clog2(ROOM+1)-1:0] room;
   pool_steps u_steps (
@@ -67,6 +67,7 @@ module pool #(
       .step_o(step),
       .in_map_o(in_map),
       .first_row_o(first_row),
+      .beside_o(beside),
       .first_column_o(first_column),
       .first_pixel_o(first_pixel),
       .emit_o(emit),
@@ -106,6 +107,7 @@ module pool #(
       .layer_i,
       .step_i(step && windowed),
       .first_row_i(first_row),
+      .beside_i(beside),
       .first_column_i(first_column),
       .emit_i(emit),
       .column_i(column[$clog2(POOL_WIDTH)-1:0]),

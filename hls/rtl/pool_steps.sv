@@ -27,6 +27,7 @@ module pool_steps (
     output logic step_o,
     output logic in_map_o,  // the step takes a pixel
     output logic first_row_o,  // of the strip: nothing above it counts
+    output logic beside_o,  // right of the map
     output logic first_column_o,
     output logic first_pixel_o,  // of a global pool
     output logic emit_o,  // a window, or the map, ends here
@@ -65,7 +66,8 @@ module pool_steps (
 
   wire row_in_map = row < signed'({3'd0, map_end});
   wire last_map_row = row + 20'sd1 >= signed'({3'd0, map_end});
-  wire in_map = row_in_map && column < signed'({3'd0, width});
+  wire beside = column >= signed'({3'd0, width});
+  wire in_map = row_in_map && !beside;
   wire last_map_column = column + 20'sd1 >= signed'({3'd0, width});
   wire emit_row = is_global ? last_map_row && pooled_rows != '0 : row == row_end && rows_left != '0;
   wire emit = emit_row && (is_global ? last_map_column : column == column_end && columns_left != '0);
@@ -81,6 +83,7 @@ module pool_steps (
   assign step_o = step;
   assign in_map_o = in_map;
   assign first_row_o = first_row;
+  assign beside_o = beside;
   assign first_column_o = column == '0;
   assign first_pixel_o = first_pixel && first_strip;
   assign emit_o = emit;

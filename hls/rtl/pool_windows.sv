@@ -20,6 +20,7 @@ module pool_windows #(
     // verilator lint_on UNUSEDSIGNAL
     input logic step_i,
     input logic first_row_i,
+    input logic beside_i,  // the map: the lines do not hold this column
     input logic first_column_i,
     input logic emit_i,
     input logic [$clog2(POOL_WIDTH)-1:0] column_i,
@@ -37,21 +38,23 @@ module pool_windows #(
   wire [3:0] first_down = 4'(POOL_WINDOW) - layer_i.pool_window_y[3:0];
   wire [3:0] first_along = 4'(POOL_WINDOW) - layer_i.pool_window_x[3:0];
 
-  logic value_valid, value_first_row, value_first_column, value_emit;
+  logic value_valid, value_alone, value_beside, value_first_column, value_emit;
   column_t value_column;
-  logic column_valid, column_first, column_emit;
+  logic column_valid, column_beside, column_first, column_emit;
   column_t column_column;
   always_ff @(posedge clk_i) begin
     value_valid <= step_i && !rst_i;
     column_valid <= value_valid && !rst_i;
     total_valid_o <= column_valid && column_emit && !rst_i;
     if (step_i) begin
-      value_first_row <= first_row_i;
+      value_alone <= first_row_i || beside_i;
+      value_beside <= beside_i;
       value_first_column <= first_column_i;
       value_emit <= emit_i;
       value_column <= column_i;
     end
     if (value_valid) begin
+      column_beside <= value_beside;
       column_first <= value_first_column;
       column_emit <= value_emit;
       column_column <= value_column;
@@ -76,7 +79,7 @@ module pool_windows #(
             logic signed [BITS-1:0] value, so_far;
             value = BITS'(signed'(values_i[lane*VALUE+:VALUE]));
             so_far = BITS'(signed'(g_line[j-1].word[lane*BEFORE+:BEFORE]));
-            if (value_first_row || first_down == 4'(j)) total[lane] <= value;
+            if (value_alone || first_down == 4'(j)) total[lane] <= value;
             else if (maximum) total[lane] <= so_far > value ? so_far : value;
             else total[lane] <= so_far + value;
           end
@@ -96,7 +99,7 @@ module pool_windows #(
       if (step_i && first_down <= 4'(j)) word <= line[column_i];
     end
     always_ff @(posedge clk_i) begin
-      if (column_valid && first_down <= 4'(j)) line[column_column] <= written;
+      if (column_valid && !column_beside && first_down <= 4'(j)) line[column_column] <= written;
     end
   end
 
