@@ -105,8 +105,8 @@ def text_of(rows: list[dict[str, Any]], reference: float, images: int) -> str:
     return (
         "# One network in integers of different widths\n\n"
         f"models/mnist_vgg_dense.onnx, quantized after training for each profile, on {images} held-back digits; in\n"
-        f"float {reference:.1%} are right. ONNX Runtime executes the same quantized model in float32, whose sums are as\n"
-        "coarse as steps of 16 bits; csim and the reference compute exactly.\n\n" + record.table(header, cells)
+        f"float {reference:.1%} are right. ONNX Runtime executes the same quantized model in float32, whose sums are\n"
+        "as coarse as steps of 16 bits; csim and the reference compute exactly.\n\n" + record.table(header, cells)
     )
 
 

@@ -92,6 +92,8 @@ class Lowering:
             values = self._main(plan, plan.kernel, layer)
         elif self._profile.is_float and (plan.low, plan.high, plan.leaky) != (-math.inf, math.inf, 1.0):
             self._clamp(plan, layer)
+        elif not self._profile.is_float and (plan.main, plan.low, plan.high) != (plan.input.quant, -math.inf, math.inf):
+            values = self._rescale(plan, layer)
         else:
             layer.requantize = 0
         if plan.table is not None:
@@ -153,6 +155,16 @@ class Lowering:
             layer.out_low, layer.out_high = clamp(target, -math.inf, math.inf)
         self._largest = largest
         return {"bias": bias.astype(np.int32), "multiplier": multiplier, "shift": shift}
+
+    @staticmethod
+    def _rescale(plan: LayerPlan, layer: Descriptor) -> dict[str, NDArray[Any]]:
+        """PASS with another scale or a clamp: every lane has the same parameters."""
+        if plan.input.quant is None or plan.main is None:
+            raise ValueError("an integer layer has quantized tensors")
+        layer.out_zero = plan.main.stored_zero
+        layer.out_low, layer.out_high = clamp(plan.main, plan.low, plan.high)
+        multiplier, shift = _fixed(np.array([plan.input.quant.scale / plan.main.scale]))
+        return {"bias": np.array([-plan.input.quant.stored_zero]), "multiplier": multiplier, "shift": shift}
 
     # residual add -----------------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ class Merger:
             source = self._values.spec(region.source)
             if source is not None:
                 return self._checked(self._with_table(_bare(root, source), region))
-        if self._values.is_float and (clamp_of(root) is not None or slope_of(root) is not None):
+        if self._is_clamp(root):
             return self._clamp(root)
         if is_op(root, "Add", "Resize", *POOLS):
             source = self._values.tensor(root.inputs[0])
@@ -97,8 +97,14 @@ class Merger:
             return plan if kernel is None else self._weighted(root, source, kernel)
         return unsupported(root, self._profile)
 
+    def _is_clamp(self, root: ir.Node) -> bool:
+        """Whether the requantizer does this node by itself. Where there are tables, they do, and need no rounding."""
+        if self._values.is_float:
+            return clamp_of(root) is not None or slope_of(root) is not None
+        return not self._profile.has_tables and (is_op(root, "QuantizeLinear") or clamp_of(root) is not None)
+
     def _clamp(self, root: ir.Node) -> Outcome:
-        """A clamp or leaky ReLU by itself: in float profiles the requantizer does it."""
+        """A clamp or leaky ReLU, or a change of scale, as a layer."""
         source = self._values.tensor(root.inputs[0])
         if source is None:
             return not_a_tensor(root, self._profile)
@@ -108,12 +114,13 @@ class Merger:
         return self._checked(
             dataclasses.replace(
                 _bare(root, source),
-                nodes=result.nodes,
+                nodes=(*self._values.glue(source), *result.nodes),
                 output=result.tensor,
+                main=result.tensor.quant,
                 low=result.low,
                 high=result.high,
                 leaky=result.leaky,
-                label=result.labels,
+                label=result.labels or ("rescale",),
             )
         )
 

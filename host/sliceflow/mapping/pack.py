@@ -152,15 +152,18 @@ def pack_lanes(
     """Lane parameters of a layer.
 
     Args:
-        splitter: assigns channels to lanes; None for PASS, whose lanes are all zero.
+        splitter: assigns channels to lanes; None for PASS, whose lanes are all alike.
         layer: its descriptor.
         profile: the accelerator.
-        values: ``[O]`` arrays by field name of ``LANE_RECORD``; missing fields are zero.
+        values: ``[O]`` arrays by field name of ``LANE_RECORD``, ``[1]`` for PASS; missing fields are zero.
     """
     size = profile.lane_block_bytes // LANE_RECORD.itemsize
     outs = geometry.output_groups(layer, profile)
     records = np.zeros((layer.groups, outs, size), LANE_RECORD)
-    if splitter is not None:
+    if splitter is None:
+        for field, array in values.items():
+            records[field] = array
+    else:
         for group in range(layer.groups):
             for out in range(outs):
                 channels, lanes = splitter.channels_of(group, out)

@@ -116,6 +116,23 @@ def test_functions_stay_on_the_cpu_where_there_is_no_table() -> None:
     assert np.abs(got - expected).max() <= 2.0**-13  # ONNX Runtime may fuse HardSwish, and be a step off before
 
 
+def test_clamps_and_changes_of_scale_need_no_table() -> None:
+    """A tensor's Relu, its Clip and its copy at another scale are concatenated: three layers that only requantize."""
+    g = Graph(6)
+    x = point(g, g.input(1, 5, 4, 6), "uint16")
+    y = point(g, conv(g, x, g.rng.integers(-128, 128, (6, 5, 3, 3)), "int8", pads=[1] * 4), "int16")
+    clipped = g.node("Clip", y, g.constant(-0.5), g.constant(0.75))
+    parts = [point(g, source, "int16", 2.0**-13) for source in (y, g.node("Relu", y), clipped)]
+    model = g.model(point(g, g.node("Concat", *parts, axis=1), "int16", 2.0**-13))
+    program = compiled(model, "w8a16-8x8")
+    assert [layer.op for layer in program.fpga_layers][1:] == ["rescale", "Relu", "Clip"]
+    assert [layer.placement for layer in program.layers if layer.placement == "cpu"] == []
+    images = images_for(model)
+    expected = np.concatenate([run_model(model, {"x": image[None]})[0] for image in images])
+    np.testing.assert_array_equal(Session(program, device="reference").run(None, {"x": images})[0], expected)
+    assert len(np.unique(expected)) > 100
+
+
 def full_sum(channels: int, signs: int, *, relu: bool):
     """A 1x1 convolution with weights of 127, or of 127 and -127 in turns, over int16."""
     g = Graph(4)
