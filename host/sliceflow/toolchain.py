@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from importlib import metadata, util
 from pathlib import Path
 
+from sliceflow.devices.rtl.verilator import find_verilator
+from sliceflow.errors import UserError
+
 _TIMEOUT = 60
 
 
@@ -48,7 +51,6 @@ _PACKAGES = (
     ("pynq", "pynq", "running on a PYNQ board", "pip install pynq, on the board"),
 )
 _PROGRAMS = (
-    ("verilator", ("verilator", "--version"), "simulating the RTL", "pip install 'sliceflow[rtl]'"),
     ("iverilog", ("iverilog", "-V"), "a second opinion on small RTL modules", "apt-get install iverilog"),
     ("v++", ("v++", "--version"), "building a bitstream for a card", "install AMD Vitis"),
     ("vitis_hls", ("vitis_hls", "-version"), "synthesizing the HLS kernel", "install AMD Vitis"),
@@ -61,6 +63,7 @@ def examine() -> list[Tool]:
         Tool("python", True, platform.python_version(), "everything", ""),
         *(_package(*entry) for entry in _PACKAGES),
         _compiler(),
+        _verilator(),
         *(_program(*entry) for entry in _PROGRAMS),
     ]
 
@@ -99,6 +102,15 @@ def _compiler() -> Tool:
         if done is None or done.returncode:
             return Tool("g++", False, f"{version}; it cannot compile: {_first_line(done)}", needed_for, fix)
     return Tool("g++", True, version, needed_for, fix)
+
+
+def _verilator() -> Tool:
+    needed_for = "the RTL simulation (device rtl): run, verify, bench; tests of the RTL"
+    try:
+        found = find_verilator()
+    except UserError as error:
+        return Tool("verilator", False, error.why.replace("\n", "; "), needed_for, error.fix)
+    return Tool("verilator", True, f"{found.version}, {found.origin}", needed_for, "")
 
 
 def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str] | None:

@@ -62,7 +62,8 @@ def bench(
         options: how to measure.
 
     Returns:
-        ``{"cpu": [...], "fpga": {"layers": [...], "totals": {...}}}``; times in milliseconds for one image.
+        ``{"cpu": [...], "fpga": {"layers": [...], "totals": {...}}}``; times in milliseconds for one image. Simulated
+        cycles are those of a device that counts them (``rtl``); None with others.
 
     Raises:
         UserError: inputs or models do not fit.
@@ -72,16 +73,19 @@ def bench(
     feed = {name: array[:1] for name, array in inputs.items()}
     threads = list(options.threads) or sorted({1, cores()})
     cpu = [_on_cpu(kind, model, feed, count, options) for kind, model in models.items() for count in threads]
+    executor = Executor(program, device, CpuLayers(program, max(threads)))
+    host = _host_times(program, executor, feed, options)
     layers = [
         {
             "name": layer.name,
             "ideal_cycles": layer.ideal_cycles,
             "predicted_cycles": layer.predicted_cycles,
-            "simulated_cycles": None,
+            "simulated_cycles": executor.cycles.get(index),
         }
-        for layer in program.fpga_layers
+        for index, layer in enumerate(program.fpga_layers)
     ]
-    return {"cpu": cpu, "fpga": {"layers": layers, "totals": _totals(program, device, feed, max(threads), options)}}
+    totals = _totals(program, executor.cycles, host, max(threads), options)
+    return {"cpu": cpu, "fpga": {"layers": layers, "totals": totals}}
 
 
 def _on_cpu(
@@ -113,16 +117,20 @@ def _on_cpu(
 
 
 def _totals(
-    program: Program, device: Device, feed: Mapping[str, Array], threads: int, options: BenchOptions
+    program: Program, cycles: Mapping[int, int], host: Mapping[str, float], threads: int, options: BenchOptions
 ) -> dict[str, Any]:
     link = LINKS[options.link]
     layers = program.fpga_layers
     predicted = sum(layer.predicted_cycles for layer in layers)
     launches = sum(isinstance(step, FpgaStep) for step in program.steps)
     crossings = crossing_bytes(program)
-    host = _host_times(program, device, feed, threads, options)
+    simulated = sum(cycles.values()) if len(cycles) == len(layers) > 0 else None
+    clock = f"{program.profile.mhz:g} MHz clock"
+    fpga = 1e3 * (predicted if simulated is None else simulated) / (program.profile.mhz * 1e6)
     parts = [
-        _part("fpga", 1e3 * predicted / (program.profile.mhz * 1e6), "predicted", f"{program.profile.mhz:g} MHz clock"),
+        _part("fpga", fpga, "predicted", clock)
+        if simulated is None
+        else _part("fpga", fpga, "simulated", f"cycles of the RTL simulation, {clock}"),
         _part("transfers", 1e3 * _transfer_seconds(link, crossings, launches), "predicted", link.name),
         _part("transforms", host["transform"], "measured", f"median of {options.repeats}, NumPy"),
         _part("cpu layers", host["cpu"], "measured", f"median of {options.repeats}, ONNX Runtime, {threads} threads"),
@@ -133,7 +141,7 @@ def _totals(
         "mhz": program.profile.mhz,
         "ideal_cycles": sum(layer.ideal_cycles for layer in layers),
         "predicted_cycles": predicted,
-        "simulated_cycles": None,
+        "simulated_cycles": simulated,
         "launches": launches,
         "bytes_to_device": crossings["to_device"][1],
         "bytes_to_host": crossings["to_host"][1],
@@ -153,13 +161,12 @@ def _transfer_seconds(link: Link, crossings: Mapping[str, tuple[int, int]], laun
 
 
 def _host_times(
-    program: Program, device: Device, feed: Mapping[str, Array], threads: int, options: BenchOptions
+    program: Program, executor: Executor, feed: Mapping[str, Array], options: BenchOptions
 ) -> dict[str, float]:
     """Median time of the host's own steps for one image, in milliseconds, by kind.
 
     Each of them is measured by itself, on the values that one run of the whole program leaves.
     """
-    executor = Executor(program, device, CpuLayers(program, threads))
     values = executor.run(dict(feed))
     spent = {"transform": 0.0, "cpu": 0.0}
     for step in program.steps:

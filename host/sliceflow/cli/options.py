@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sliceflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from sliceflow.devices.base import LayerTrace
+    from sliceflow.graph.program import Program
 
 _SHAPE = re.compile(r"(.+)=(\d+(?:x\d+)*)")
 
@@ -20,8 +24,12 @@ Shapes = Annotated[
     list[str] | None,
     typer.Option("--shape", metavar="NAME=1x3x224x224", help="Shape of an input whose shape is free."),
 ]
-Device = Annotated[str, typer.Option("--device", help="csim (compiled HLS kernel) or reference (NumPy).")]
+Device = Annotated[
+    str, typer.Option("--device", help="csim (compiled HLS), rtl (simulated SystemVerilog) or reference.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Host threads; all cores if omitted.")]
+Trace = Annotated[Path | None, typer.Option("--trace", help="rtl: .vcd or .fst file for the signals of one layer.")]
+TraceLayer = Annotated[str, typer.Option("--trace-layer", metavar="LAYER", help="The layer; the first if omitted.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Say more on stderr.")]
 Calibration = Annotated[
@@ -57,3 +65,21 @@ def parse_shapes(texts: list[str] | None) -> dict[str, list[int]] | None:
             raise UsageError(f"the input {match[1]!r} has two shapes")
         shapes[match[1]] = sizes
     return shapes or None
+
+
+def parse_trace(path: Path | None, layer: str, program: Program) -> LayerTrace | None:
+    """``--trace`` and ``--trace-layer`` as what a device takes.
+
+    Raises:
+        UsageError: a layer without a file, or nothing runs on the FPGA.
+    """
+    from sliceflow.devices.base import LayerTrace
+
+    names = [found.name for found in program.fpga_layers]
+    if layer and path is None:
+        raise UsageError("--trace-layer needs --trace", fix="name a .vcd or .fst file with --trace")
+    if path is None:
+        return None
+    if not names:
+        raise UsageError("there is nothing to trace: no layer runs on the FPGA")
+    return LayerTrace(path, layer or names[0])

@@ -42,6 +42,11 @@ class Executor:
         program: what to run.
         device: has the program loaded.
         cpu: the program's CPU layers.
+
+    Attributes:
+        seconds: wall time of each step, over all images so far.
+        images: how many that were.
+        cycles: clocks of each layer by its descriptor's number, where the device counts them; of the latest launch.
     """
 
     def __init__(self, program: Program, device: Device, cpu: CpuLayers) -> None:
@@ -49,6 +54,7 @@ class Executor:
         self.device = device
         self.seconds = [0.0] * len(program.steps)
         self.images = 0
+        self.cycles: dict[int, int] = {}
 
     def run(self, values: dict[str, Array]) -> dict[str, Array]:
         """Run one image.
@@ -70,7 +76,8 @@ class Executor:
     def execute(self, step: TransformStep | CpuStep | FpgaStep, values: dict[str, Array]) -> None:
         """Run one step; what it produces is added to ``values``."""
         if isinstance(step, FpgaStep):
-            self.device.launch(step.first, step.count)
+            report = self.device.launch(step.first, step.count)
+            self.cycles |= dict(enumerate(report.cycles, step.first))
         elif isinstance(step, CpuStep):
             values |= self._cpu.run(step, values)
         else:

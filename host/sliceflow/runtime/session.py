@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceflow.devices.base import open_device
+from sliceflow.devices.base import LayerTrace, open_device
 from sliceflow.errors import UserError
 from sliceflow.graph.artifact import load_program
 from sliceflow.graph.program import Program, Value
@@ -40,17 +40,24 @@ class Session:
 
     Args:
         artifact: the folder that ``sliceflow deploy`` made, or a program.
-        device: ``csim`` or ``reference``.
+        device: ``csim``, ``rtl`` or ``reference``.
         threads: host threads for CPU layers and simulated devices; all cores if omitted.
+        trace: write the signals of one layer (``rtl`` only).
 
     Raises:
         UserError: the artifact is damaged, or the device cannot run here.
     """
 
-    def __init__(self, artifact: str | Path | Program, device: str = "csim", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        artifact: str | Path | Program,
+        device: str = "csim",
+        threads: int | None = None,
+        trace: LayerTrace | None = None,
+    ) -> None:
         self.program = artifact if isinstance(artifact, Program) else load_program(Path(artifact))
         self._threads = threads or cores()
-        self._device = open_device(device, self.program, threads=threads)
+        self._device = open_device(device, self.program, threads=threads, trace=trace)
         self._cpu = CpuLayers(self.program, threads)
         self._executor = Executor(self.program, self._device, self._cpu)
         self._workers: list[Executor] | None = None

@@ -65,14 +65,21 @@ def _print(document: dict[str, Any]) -> None:
         for row in cpu:
             content.add(row["model"], row["threads"], f"{row['median_ms']:.3f}", f"{row['p95_ms']:.3f}", row["label"])
         output.table(content)
-    columns = ("layer", "ideal cycles", "predicted cycles", "ideal / predicted")
-    content = Table(f"FPGA, {totals['profile']}", columns, right=frozenset(columns[1:]))
-    for row in document["fpga"]["layers"]:
-        ratio = row["ideal_cycles"] / row["predicted_cycles"] if row["predicted_cycles"] else 0.0
-        content.add(row["name"], count(row["ideal_cycles"]), count(row["predicted_cycles"]), share(ratio))
-    output.table(content)
+    output.table(_cycles(document["fpga"]["layers"], totals["profile"]))
     content = Table("FPGA, one image", ("part", "ms", "label", "basis"), right=frozenset({"ms"}))
     for part in totals["parts"]:
         content.add(part["part"], f"{part['ms']:.3f}", part["label"], part["basis"])
     content.add("total", f"{totals['total_ms']:.3f}", "predicted", "sum of the parts, nothing overlapped")
     output.table(content)
+
+
+def _cycles(layers: list[dict[str, Any]], profile: str) -> Table:
+    """Cycles of each layer; simulated ones where there are any, and the efficiency by the best figure there is."""
+    kinds = ["ideal", "predicted"] + ["simulated"] * any(row["simulated_cycles"] is not None for row in layers)
+    columns = ("layer", *(f"{kind} cycles" for kind in kinds), f"ideal / {kinds[-1]}")
+    content = Table(f"FPGA, {profile}", columns, right=frozenset(columns[1:]))
+    for row in layers:
+        cycles = [row[f"{kind}_cycles"] for kind in kinds]
+        ratio = cycles[0] / cycles[-1] if cycles[-1] else 0.0
+        content.add(row["name"], *map(count, cycles), share(ratio))
+    return content

@@ -19,6 +19,8 @@ def run(
     output_file: Annotated[Path | None, typer.Option("--output", help=".npz (or .npy) to write.")] = None,
     device: options.Device = "csim",
     threads: options.Threads = None,
+    trace: options.Trace = None,
+    trace_layer: options.TraceLayer = "",
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -29,7 +31,8 @@ def run(
 
     program = load_program(artifact)
     feed = read_arrays(input_file, program.inputs)
-    with Session(program, device=device, threads=threads) as session:
+    wanted = options.parse_trace(trace, trace_layer, program)
+    with Session(program, device=device, threads=threads, trace=wanted) as session:
         begin = time.perf_counter()
         arrays = session.run(None, feed)
         seconds = time.perf_counter() - begin

@@ -22,6 +22,8 @@ def verify(
         Path | None, typer.Option(help="Also compare the outputs with this quantized model in ONNX Runtime.")
     ] = None,
     threads: options.Threads = None,
+    trace: options.Trace = None,
+    trace_layer: options.TraceLayer = "",
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -38,7 +40,8 @@ def verify(
 
     program = load_program(artifact)
     feed = read_arrays(input_file, program.inputs) if input_file else random_inputs(program.inputs, images, seed)
-    opened = open_device(device, program, threads=threads)
+    wanted = options.parse_trace(trace, trace_layer, program)
+    opened = open_device(device, program, threads=threads, trace=wanted)
     try:
         document = compare(program, opened, feed).to_json()
         if against is not None:
