@@ -39,7 +39,7 @@ module read_addend #(
   localparam int RATIO = CPO / CPI;
   localparam int SHIFT = $clog2(WORD / 8);  // bytes of a word
   // Beats of one part in turn. A part never runs further ahead of another than two turns, so its FIFO cannot block.
-  localparam int TURN = RATIO <= 2 ? 16 : 32 / RATIO;
+  localparam int TURN = RATIO <= 4 ? 16 : 64 / RATIO;
 
   if (WORD < 16 || WORD > 512 || WORD != 8 << SHIFT || RATIO > 16 || CPO != CPI << $clog2(RATIO)) begin : g_check
     $error("read_addend: a word has 2 to 64 bytes, a power of two; CPO is CPI times a power of two, at most 16");

@@ -47,8 +47,8 @@ module write #(
   localparam int SHIFT = $clog2(WORD / 8);  // bytes of a word
   localparam int POSITION = 64 - SHIFT;     // bits of a word address
   localparam int PLANE = 40 - SHIFT;
-  // All parts together store 64 beats or less (RATIO > 2 gets shorter bursts).
-  localparam int BURST = RATIO <= 2 ? 16 : 32 / RATIO;
+  // Many parts get short bursts, so that no more than 64 beats are left when a strip ends.
+  localparam int BURST = RATIO <= 4 ? 16 : 64 / RATIO;
   localparam int LENGTH = $clog2(BURST);
   localparam int LOW = $clog2(512 / WORD) + LENGTH;
 
