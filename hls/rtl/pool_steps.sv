@@ -35,7 +35,6 @@ module pool_steps (
     output logic signed [19:0] column_o
 );
   typedef enum logic [1:0] {IDLE, START, RUN} state_t;
-  localparam logic [1:0] ROW_CLOCKS = 2'd2;  // from a row's first step until the next row may read what it wrote
 
   wire global_max = layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_MAX;
   wire global_average = layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_AVERAGE;
@@ -53,7 +52,7 @@ module pool_steps (
   logic [15:0] rows_left;  // pooled rows
   logic [16:0] columns_left;  // pooled pixels of the row
   logic first_row, first_pixel, pause;
-  logic [1:0] since;  // clocks since the row above began
+  logic [1:0] since;  // clocks since the last step
 
   // A strip that starts in the map starts where its first window does. Else its number is small, and so are pad and stride.
   function automatic logic signed [19:0] window_start(logic [15:0] first, logic [2:0] number, logic [2:0] stride,
@@ -73,7 +72,9 @@ module pool_steps (
   wire emit = emit_row && (is_global ? last_map_column : column == column_end && columns_left != '0);
   wire row_done = last_map_column && (is_global || !emit_row || columns_left == '0 || (emit && columns_left == 17'd1));
   wire map_done = row_done && last_map_row && (is_global || rows_left == '0 || (emit_row && rows_left == 16'd1));
-  wire waits = !is_global && column == '0 && !first_row && since < ROW_CLOCKS;
+  // What a column wrote can be read three clocks later; narrow rows come round sooner.
+  wire [1:0] row_gap = width == 17'd1 ? 2'd2 : width == 17'd2 ? 2'd1 : 2'd0;
+  wire waits = !is_global && column == '0 && !first_row && since < row_gap;
   wire may_step = state == RUN && !pause && !waits && (!emit || room_i);
   wire step = may_step && (!in_map || pixel_valid_i);
 
@@ -141,8 +142,8 @@ module pool_steps (
       columns_left <= layer_i.pool_width[16:0];
     end
     if (state == RUN) begin
-      if (step && column == '0) since <= '0;
-      else if (since < ROW_CLOCKS) since <= since + 2'd1;
+      if (step) since <= '0;
+      else if (since != '1) since <= since + 2'd1;
     end
     pause <= step && emit && global_average;
     if (rst_i) begin

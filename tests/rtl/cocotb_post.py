@@ -26,11 +26,12 @@ class _Bench:
 
     def __init__(self, dut: Any) -> None:
         self.dut = dut
-        self.sums = Source(dut, "sums", ("first", "last", "data"), random)
-        self.lanes = Source(dut, "lanes", ("data",), random)
-        self.addends = Source(dut, "addend", ("data",), random)
-        self.commands = Source(dut, "pool_cmd", _COMMAND, random)
-        self.pixels = Sink(dut, "pixel", random)
+        self.rng = rng = random.Random(random.getrandbits(31))
+        self.sums = Source(dut, "sums", ("first", "last", "data"), rng)
+        self.lanes = Source(dut, "lanes", ("data",), rng)
+        self.addends = Source(dut, "addend", ("data",), rng)
+        self.commands = Source(dut, "pool_cmd", _COMMAND, rng)
+        self.pixels = Sink(dut, "pixel", rng)
         self.sources = (self.sums, self.lanes, self.addends, self.commands)
         dut.layer_i.value = 0
         for name in ("table", "scales"):
@@ -41,7 +42,7 @@ class _Bench:
     def idle(self, *, busy: bool) -> None:
         """Choose how often each stream pauses."""
         for stream in (*self.sources, self.pixels):
-            stream.idle = 0.0 if busy else random.choice((0.0, 0.0, 0.2, 0.8))
+            stream.idle = 0.0 if busy else self.rng.choice((0.0, 0.0, 0.2, 0.8))
 
     async def run(self, case: PostCase) -> int:
         """Send a layer and wait for its pixels. Returns the clocks from the first sum to the last pixel."""
@@ -64,8 +65,7 @@ class _Bench:
             sent = not any(source.queue for source in self.sources)
             return sent and len(self.pixels.items) >= len(case.pixels) and dut.idle_o.value == 1
 
-        clocks = await until(dut, done, clocks=40 * case.pooled_clocks + 2000, what="end of the layer")
-        return clocks
+        return await until(dut, done, clocks=40 * case.pooled_clocks + 2000, what="end of the layer")
 
     async def _write(self, name: str, beats: list[int]) -> None:
         dut = self.dut
@@ -91,7 +91,7 @@ def _random_case() -> PostCase:
     layer = random_layer(random.getrandbits(31), _PROFILE)
     while layer.descriptor.conv_height * layer.descriptor.conv_width > 400:
         layer = random_layer(random.getrandbits(31), _PROFILE)
-    return PostCase(layer, random, divide=random.random() < 0.4)
+    return PostCase(layer, random.Random(random.getrandbits(31)), divide=random.random() < 0.4)
 
 
 @cocotb.test
