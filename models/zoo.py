@@ -9,11 +9,17 @@ import torch
 from torch import nn
 
 from models.narrow import taper_vgg, uniform_segnet, uniform_vgg
+from models.resnet import RESNET18, RESNET50, RESNET101, ResNet, ResNetShape
 from models.segnet import SEGNET, SegNet, SegNetShape
 from models.vgg import VGG16, VGG_MNIST, Vgg, VggShape
 from sliceflow.errors import UserError
 
-Shape = VggShape | SegNetShape
+Shape = VggShape | SegNetShape | ResNetShape
+_MODULES: dict[type[Shape], Callable[..., nn.Module]] = {
+    VggShape: Vgg,
+    SegNetShape: SegNet,
+    ResNetShape: ResNet,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +47,9 @@ NETWORKS: dict[str, Entry] = {
     "vgg16-hcr": Entry(_VGG16_HCR, "VGG16 at the size of the thesis' HCR row: 11.64 % of neurons, 2,268 KiB"),
     "segnet": Entry(SEGNET, "SegNet with nearest upsampling, 224x224, one mask"),
     "segnet-pruned": Entry(uniform_segnet(SEGNET, 0.5976), "SegNet with 59.76 % of neurons in each layer"),
+    "resnet18": Entry(RESNET18, "ResNet-18, 224x224, 1000 classes"),
+    "resnet50": Entry(RESNET50, "ResNet-50, 224x224, 1000 classes"),
+    "resnet101": Entry(RESNET101, "ResNet-101, 224x224, 1000 classes"),
 }
 """Name to entry. The narrowed ones keep whatever channel count comes out, odd numbers included."""
 
@@ -49,7 +58,7 @@ def entry(name: str, *, width: float | None = None) -> Entry:
     """The network called ``name``; with ``width``, every layer but the last narrowed to that share of its channels.
 
     Raises:
-        UserError: no such network, or a width outside 0..1.
+        UserError: no such network, a width outside 0..1, or a network that is not narrowed this way.
     """
     if name not in NETWORKS:
         raise UserError(f"there is no network called {name!r}", fix=f"the names are {', '.join(NETWORKS)}")
@@ -58,16 +67,21 @@ def entry(name: str, *, width: float | None = None) -> Entry:
         return found
     if not 0 < width <= 1:
         raise UserError(f"width must be greater than 0 and at most 1, not {width}", where=name)
-    shape = found.shape
-    narrowed = uniform_vgg(shape, width) if isinstance(shape, VggShape) else uniform_segnet(shape, width)
-    return Entry(narrowed, f"{found.summary}, every layer at {width:g} of its width")
+    return Entry(_narrowed(name, found.shape, width), f"{found.summary}, every layer at {width:g} of its width")
+
+
+def _narrowed(name: str, shape: Shape, width: float) -> Shape:
+    if isinstance(shape, VggShape):
+        return uniform_vgg(shape, width)
+    if isinstance(shape, SegNetShape):
+        return uniform_segnet(shape, width)
+    raise UserError("this network cannot be narrowed", where=name, fix="leave the width out, or take a VGG or SegNet")
 
 
 def build(shape: Shape, *, device: str = "cpu") -> nn.Module:
     """The module of a shape, in evaluation mode. ``device="meta"`` takes no memory for weights."""
-    make: Callable[..., nn.Module] = Vgg if isinstance(shape, VggShape) else SegNet
     with torch.device(device):
-        return make(shape).eval()
+        return _MODULES[type(shape)](shape).eval()
 
 
 def seed_weights(module: nn.Module, seed: int) -> nn.Module:
