@@ -1,5 +1,7 @@
-"""Products and roundings of the lanes. Multiplier blocks and logic pass the same test at the same latency, so that either may
-stand for the other."""
+"""Products and roundings of the lanes.
+
+Multiplier blocks and logic pass the same test at the same latency, so that either may stand for the other.
+"""
 
 from __future__ import annotations
 
