@@ -99,6 +99,29 @@ def test_widths_that_do_not_fit_are_refused_with_a_remedy(
     assert [why in finding.reason and fix in finding.fix for finding in found] == [True, True]
 
 
+@pytest.mark.parametrize("form", ["matmul", "transpose", "quantized constant"])
+def test_four_bit_weights_pass_through_the_rewrites(form: str) -> None:
+    g = Graph(3)
+    x = point(g, g.input(1, 12), "uint8")
+    codes = g.rng.integers(-8, 8, (7, 12) if form == "transpose" else (12, 7))
+    parameters = [g.constant([2.0**-5] * 7), g.constant([0] * 7, ml_dtypes.int4)]  # type: ignore[arg-type]
+    axis = 0 if form == "transpose" else 1
+    if form == "quantized constant":
+        stored = g.node("QuantizeLinear", g.constant(codes * 2.0**-5), *parameters, axis=axis)
+    else:
+        stored = g.constant(codes, ml_dtypes.int4)  # type: ignore[arg-type]
+    weights = g.node("DequantizeLinear", stored, *parameters, axis=axis)
+    if form == "transpose":
+        weights = g.node("Transpose", weights, perm=[1, 0])
+    model = g.model(point(g, g.node("MatMul", x, weights), "uint8"))
+    program = compiled(model, "w4a8-8x8")
+    assert [layer.op for layer in program.fpga_layers] == ["Gemm"]
+    rows = np.random.default_rng(0).uniform(-2, 2, (3, 12)).astype(np.float32)
+    expected = np.concatenate([run_model(model, {"x": row[None]})[0] for row in rows])
+    np.testing.assert_array_equal(Session(program, device="reference").run(None, {"x": rows})[0], expected)
+    assert len(np.unique(expected)) > 5
+
+
 def test_functions_stay_on_the_cpu_where_there_is_no_table() -> None:
     g = Graph(3)
     x = point(g, g.input(1, 5, 4, 6), "int16")
