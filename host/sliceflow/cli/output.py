@@ -44,6 +44,8 @@ def set_up(*, as_json: bool, verbose: bool) -> None:
     handler.setFormatter(_Formatter())
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    # Compiling a simulated kernel takes long enough that silence would puzzle.
+    logging.getLogger("sliceflow.devices.rtl").setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
     others = logging.getLogger()  # of the packages below: their warnings are not about what the user did
     if not others.handlers:
