@@ -20,23 +20,18 @@ module read_mux (
     input  logic         rid_i
 );
 
-  // The port that goes first, and whether its offer stands: AXI forbids to change it.
-  logic first_q, held_q;
+  // The port that goes first. While an offer stands it is the one that made it: AXI forbids to change an offer.
+  logic first_q;
 
-  assign arid_o    = held_q || arvalid_i[first_q] ? first_q : !first_q;
+  assign arid_o    = arvalid_i[first_q] ? first_q : !first_q;
   assign arvalid_o = |arvalid_i;
   assign araddr_o  = arid_o ? araddr_i[127:64] : araddr_i[63:0];
   assign arlen_o   = arid_o ? arlen_i[15:8] : arlen_i[7:0];
   assign arready_o = {arready_i && arid_o, arready_i && !arid_o};
 
   always_ff @(posedge clk_i) begin
-    if (rst_i) begin
-      first_q <= 1'b0;
-      held_q  <= 1'b0;
-    end else if (arvalid_o) begin
-      first_q <= arready_i ? !arid_o : arid_o;
-      held_q  <= !arready_i;
-    end
+    if (rst_i) first_q <= 1'b0;
+    else if (arvalid_o) first_q <= arready_i ? !arid_o : arid_o;
   end
 
   assign rvalid_o = {rvalid_i && rid_i, rvalid_i && !rid_i};

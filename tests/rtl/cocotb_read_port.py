@@ -108,17 +108,20 @@ async def abort_and_reset(dut: Any) -> None:
     memory, slave, source, sink = _parts(dut, 0.3, latency=30)
     await start(dut)
     for _ in range(8):
+        sink.clear()
+        slave.sent = 0
         source.send(address=random.getrandbits(30) * BEAT, beats=200)
         await ClockCycles(dut.clk_i, random.randint(1, 150))
         dut.abort_i.value = 1
         await RisingEdge(dut.clk_i)
-        taken, offered = len(slave.bursts), int(dut.arvalid_o.value)
+        taken, offered, sent = len(slave.bursts), int(dut.arvalid_o.value), slave.sent
         await until(dut, lambda: dut.quiet_o.value == 1, clocks=2000, what="quiet")
         assert slave.open == 0
         assert len(slave.bursts) <= taken + 1 + offered
         assert dut.arvalid_o.value == 0
-        await ClockCycles(dut.clk_i, 50)
+        await ClockCycles(dut.clk_i, 2 * int(dut.DEPTH.value))
         assert dut.quiet_o.value == 1
+        assert len(sink.items) <= sent, "beats that came after the abort were not thrown away"
         source.clear()
         await reset(dut)
         dut.abort_i.value = 0

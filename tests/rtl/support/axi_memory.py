@@ -76,6 +76,7 @@ class ReadMemory:
         latency: clocks from an address to its first beat.
         errors: beats (address / 64) that answer with an error.
         bursts: (address, beats) of every burst.
+        sent: beats sent.
         open: bursts taken whose last beat has not been sent.
     """
 
@@ -84,6 +85,7 @@ class ReadMemory:
         self.idle = 0.0
         self.errors: set[int] = set()
         self.bursts: list[tuple[int, int]] = []
+        self.sent = 0
         self._dut, self._rng = dut, rng
         self._beats: deque[tuple[int, int, bool]] = deque()  # clock, address, last
         dut.arready_i.value = 0
@@ -130,6 +132,7 @@ class ReadMemory:
         dut = self._dut
         if self._beats and self._beats[0][0] <= clock and self._rng.random() >= self.idle:
             _, address, last = self._beats.popleft()
+            self.sent += 1
             wrong = address // BEAT in self.errors
             dut.rvalid_i.value = 1
             dut.rlast_i.value = int(last)
