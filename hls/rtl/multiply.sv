@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // multiply: signed products a*b of LANES lanes, a set each clock, after LATENCY clocks. Stage s loads when enable_i[s].
-// USE_DSP = 1: multiplier blocks; 0: logic, as sums over pairs of bits of b, so b should be the narrower operand.
+// USE_DSP = 1: multiplier blocks; 0: logic, a sum over pairs of bits of b, so b should be the narrower operand.
 module multiply #(
     parameter int unsigned LANES = 1,
     parameter int unsigned A_BITS = 32,
@@ -52,25 +52,31 @@ module multiply #(
   end else begin : g_logic
     localparam int unsigned PAIRS = (B_BITS + 1) / 2;
 
-    // A node of level s is the product of a and of 2**(s+1) bits of b.
+    // Each pair of bits of b, with the bit below it, is a digit from -2 to 2 (Booth). A node of level s is the product of a and
+    // 2**s digits, but for the 1 that completes the complement of its last multiple: `carry` says so, and that 1 is added where
+    // the node's right neighbour, once shifted, has zeros.
     for (genvar s = 0; s < LATENCY; ++s) begin : g_level
       localparam int unsigned NODES = (PAIRS + (1 << s) - 1) >> s;
       localparam int unsigned BITS = A_BITS + ((2 << s) < 2 * PAIRS ? 2 << s : 2 * PAIRS);
       logic signed [BITS-1:0] node[LANES*NODES];
-      if (s == 0) begin : g_pairs
+      // The last node has none.
+      // verilator lint_off UNUSEDSIGNAL
+      logic carry[LANES*NODES];
+      // verilator lint_on UNUSEDSIGNAL
+      if (s == 0) begin : g_digits
         always_ff @(posedge clk_i) begin
           if (enable_i[0]) begin
             for (int lane = 0; lane < LANES; ++lane) begin
-              logic signed [A_BITS-1:0] a;
-              logic signed [2*PAIRS-1:0] b;
-              logic signed [BITS-1:0] once, twice;
-              a = a_i[(SHARED_A?0:lane)*A_BITS+:A_BITS];
-              b = (2 * PAIRS)'(signed'(b_i[lane*B_BITS+:B_BITS]));
+              logic signed [BITS-1:0] a, multiple;
+              logic [2*PAIRS:0] b;
+              a = BITS'(signed'(a_i[(SHARED_A?0:lane)*A_BITS+:A_BITS]));
+              b = {(2 * PAIRS)'(signed'(b_i[lane*B_BITS+:B_BITS])), 1'b0};
               for (int i = 0; i < PAIRS; ++i) begin
-                once = b[2*i] ? BITS'(a) : '0;
-                twice = b[2*i+1] ? {a[A_BITS-1], a, 1'b0} : '0;
-                // The highest bit of b counts negative.
-                node[lane*NODES+i] <= i == PAIRS - 1 ? once - twice : once + twice;
+                multiple = b[2*i+1] != b[2*i] ? a : b[2*i+2] != b[2*i+1] ? a <<< 1 : '0;
+                if (b[2*i+2]) multiple = ~multiple;
+                // Nothing stands right of the last digit.
+                node[lane*NODES+i] <= i == PAIRS - 1 ? multiple + BITS'(b[2*i+2]) : multiple;
+                carry[lane*NODES+i] <= i != PAIRS - 1 && b[2*i+2];
               end
             end
           end
@@ -81,10 +87,16 @@ module multiply #(
           if (enable_i[s]) begin
             for (int lane = 0; lane < LANES; ++lane) begin
               for (int i = 0; i < NODES; ++i) begin
-                node[lane*NODES+i] <= 2 * i + 1 < BELOW ?
-                    BITS'(g_level[s-1].node[lane*BELOW+2*i]) +
-                    (BITS'(g_level[s-1].node[lane*BELOW+(2*i+1)%BELOW]) <<< (1 << s)) :
-                    BITS'(g_level[s-1].node[lane*BELOW+2*i]);
+                logic signed [BITS-1:0] left, right;
+                left = BITS'(g_level[s-1].node[lane*BELOW+2*i]);
+                right = '0;
+                carry[lane*NODES+i] <= g_level[s-1].carry[lane*BELOW+2*i];
+                if (2 * i + 1 < BELOW) begin
+                  right = BITS'(g_level[s-1].node[lane*BELOW+(2*i+1)%BELOW]) <<< (1 << s);
+                  right[(1<<s)-2] = g_level[s-1].carry[lane*BELOW+2*i];
+                  carry[lane*NODES+i] <= g_level[s-1].carry[lane*BELOW+(2*i+1)%BELOW];
+                end
+                node[lane*NODES+i] <= left + right;
               end
             end
           end
