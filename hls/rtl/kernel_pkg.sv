@@ -78,18 +78,21 @@ package kernel_pkg;
     logic [31:0] pool_advance;   // map rows from a strip to the next under a windowed pool
   } layer_plan_t;
 
-  // One strip for load: `runs` runs of `bytes`, `plane` apart.
+  // One strip for load: `slices` slices of `rows` rows, `plane` bytes apart. POINTWISE reads nine slices side by side, `band_rows` rows at a
+  // time. With `one_run` all of it is one run of `bytes`; else `bytes` are those of a slice.
   typedef struct packed {
     logic [63:0] address;
     logic [39:0] plane;
     logic [39:0] bytes;
-    logic [15:0] runs;
+    logic [39:0] band_bytes;
+    logic [15:0] band_rows;
     logic [15:0] slices;
     logic [15:0] rows;
     logic [15:0] width;
     logic [19:0] slice_words;
     logic [19:0] row_words;
     logic pointwise;
+    logic one_run;
   } load_cmd_t;
 
   // One strip for pad.

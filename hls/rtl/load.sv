@@ -46,15 +46,24 @@ module load
   localparam int unsigned OFFSET_BITS = BEAT_WORDS > 1 ? $clog2(BEAT_WORDS) : 1;
   localparam int unsigned WORD_SHIFT = $clog2(WORD / 8);
 
-  // --- Reads: one run after the other, as early as the FIFO allows. ---
+  // --- Reads. A run is a band of rows of one slice: all its rows, except for POINTWISE, whose nine slices come band by band, so that a
+  // first frame is soon complete. Strips whose slices follow each other without a gap, in whole bands, are one run. ---
   // verilator lint_off UNUSEDSIGNAL
   load_cmd_t ask, strip;  // each end takes its part
   // verilator lint_on UNUSEDSIGNAL
-  logic asking, place_free;
-  logic [15:0] run;
-  logic run_ready;
-  wire [39:0] covered = ask.bytes + {34'd0, ask.address[5:0]} + 40'd63;
-  wire any = cmd_i.rows != 0;
+  logic asking, place_free, run_ready;
+  logic [15:0] ask_slice;
+  logic [3:0] ask_bank;
+  logic [63:0] ask_group, ask_band, ask_run;  // first bytes of the nine slices, of their band, of the run
+  logic [39:0] ask_left;  // bytes of a slice that no band before has
+  wire ask_last_band = ask.one_run || ask_left <= ask.band_bytes;
+  wire [39:0] ask_bytes = ask.one_run ? ask.bytes : ask_last_band ? ask_left : ask.band_bytes;
+  wire [39:0] covered = ask_bytes + {34'd0, ask_run[5:0]} + 40'd63;
+  wire ask_last_slice = ask.one_run || ask_slice + 16'd1 == ask.slices;
+  wire ask_group_ends = !ask.pointwise || ask_bank == 4'd8 || ask_last_slice;
+  wire [63:0] ask_next_band = ask_band + {24'd0, ask.band_bytes};
+  wire [63:0] ask_next_run = ask_run + {24'd0, ask.plane};
+  wire [63:0] ask_next_group = ask_group + {24'd0, ask.plane} + (ask.pointwise ? {21'd0, ask.plane, 3'd0} : 64'd0);
   load_cmd_t queued;
   logic queued_valid, queued_ready;
 
@@ -62,12 +71,32 @@ module load
   always_ff @(posedge clk_i) begin
     if (cmd_valid_i && cmd_ready_o) begin
       ask <= cmd_i;
-      run <= '0;
-      asking <= any;
+      {ask_slice, ask_bank} <= '0;
+      ask_group <= cmd_i.address;
+      ask_band <= cmd_i.address;
+      ask_run <= cmd_i.address;
+      ask_left <= cmd_i.bytes;
+      asking <= cmd_i.rows != 0;
     end else if (asking && run_ready) begin
-      ask.address <= ask.address + {24'd0, ask.plane};
-      run <= run + 16'd1;
-      if (run + 16'd1 == ask.runs) asking <= 1'b0;
+      if (!ask_group_ends) begin  // the same band of the next slice
+        ask_slice <= ask_slice + 16'd1;
+        ask_bank <= ask_bank + 4'd1;
+        ask_run <= ask_next_run;
+      end else if (!ask_last_band) begin  // the next band of the same slices
+        ask_slice <= ask_slice - {12'd0, ask_bank};
+        ask_bank <= '0;
+        ask_left <= ask_left - ask.band_bytes;
+        ask_band <= ask_next_band;
+        ask_run <= ask_next_band;
+      end else begin
+        ask_slice <= ask_slice + 16'd1;
+        ask_bank <= '0;
+        ask_left <= ask.bytes;
+        ask_group <= ask_next_group;
+        ask_band <= ask_next_group;
+        ask_run <= ask_next_group;
+        if (ask_last_slice) asking <= 1'b0;
+      end
     end
     if (rst_i) asking <= 1'b0;
   end
@@ -82,7 +111,7 @@ module load
   logic [BEAT_BITS-1:0] beat;
   read_port #(.DEPTH(DEPTH), .BURST(16)) i_port (
       .clk_i, .rst_i,
-      .cmd_valid_i(asking), .cmd_ready_o(run_ready), .cmd_address_i({ask.address[63:6], 6'd0}),
+      .cmd_valid_i(asking), .cmd_ready_o(run_ready), .cmd_address_i({ask_run[63:6], 6'd0}),
       .cmd_beats_i(32'(covered >> 6)),
       .beat_valid_o(beat_valid), .beat_ready_i(beat_ready), .beat_data_o(beat),
       .arvalid_o, .arready_i, .araddr_o, .arlen_o, .rvalid_i, .rready_o, .rdata_i, .rresp_i, .rlast_i,
@@ -92,10 +121,10 @@ module load
   // --- Placing: the words of a beat that belong to one row. ---
   logic placing;
   logic [1:0] done, released;  // strips in the banks, strips that are no longer needed
-  logic [15:0] slice, row, column;
-  logic [63:0] run_address;
+  logic [15:0] slice, band, row, column;  // `band`: first row of the band
+  logic [63:0] group_address, band_address, run_address;
   logic [OFFSET_BITS-1:0] offset;  // of the next word in the beat
-  logic [19:0] slice_base, row_base, third;
+  logic [19:0] group_base, band_base, row_base, third;
   logic [1:0] row_class, column_class;
   logic [3:0] bank;
 
@@ -109,16 +138,23 @@ module load
   end
   wire place = placing && beat_valid;
   wire row_ends = row_left == {12'd0, count};
-  wire slice_ends = row_ends && row + 16'd1 == strip.rows;
-  wire strip_ends = slice_ends && slice + 16'd1 == strip.slices;
+  wire last_band = strip.rows - band <= strip.band_rows;
+  wire last_slice = slice + 16'd1 == strip.slices;
+  wire group_ends = !strip.pointwise || bank == 4'd8 || last_slice;
+  wire band_ends = row_ends && (row + 16'd1 == strip.rows || row + 16'd1 == band + strip.band_rows);
+  wire strip_ends = band_ends && group_ends && last_band && last_slice;
   wire beat_ends = 32'(beat_left) == {28'd0, count};
-  wire run_ends = strip_ends || (slice_ends && strip.runs != 16'd1);
+  wire run_ends = strip_ends || (band_ends && !strip.one_run);
   assign beat_ready = place && (beat_ends || run_ends);
   wire start = !placing && queued_valid && 2'(done - released) != 2'd2;
   assign queued_ready = start;
-  wire [63:0] next_address = run_address + {24'd0, strip.plane};
   wire [2:0] columns_on = {1'b0, column_class} + 3'(count % 4'd3);
   wire wraps = columns_on >= 3'd3;
+  wire [19:0] next_base = group_base + strip.slice_words;
+  wire [63:0] following_band = band_address + {24'd0, strip.band_bytes};
+  wire [63:0] following_group =
+      group_address + {24'd0, strip.plane} + (strip.pointwise ? {21'd0, strip.plane, 3'd0} : 64'd0);
+  wire [63:0] following_run = !group_ends ? run_address + {24'd0, strip.plane} : !last_band ? following_band : following_group;
 
   function automatic logic [OFFSET_BITS-1:0] word_offset(logic [5:0] byte_address);
     word_offset = BEAT_WORDS > 1 ? OFFSET_BITS'(byte_address >> WORD_SHIFT) : '0;
@@ -127,9 +163,11 @@ module load
   always_ff @(posedge clk_i) begin
     if (start) begin
       strip <= queued;
+      group_address <= queued.address;
+      band_address <= queued.address;
       run_address <= queued.address;
       offset <= word_offset(queued.address[5:0]);
-      {slice, row, column, slice_base, row_base, third} <= '0;
+      {slice, band, row, column, group_base, band_base, row_base, third} <= '0;
       {row_class, column_class, bank} <= '0;
     end else if (place) begin
       offset <= offset + OFFSET_BITS'(count);
@@ -142,21 +180,7 @@ module load
         row_class <= row_class == 2'd2 ? '0 : row_class + 2'd1;
         if (strip.pointwise || row_class == 2'd2) row_base <= row_base + strip.row_words;
       end
-      if (slice_ends) begin
-        {row, row_class} <= '0;
-        slice <= slice + 16'd1;
-        bank <= bank == 4'd8 ? '0 : bank + 4'd1;
-        if (!strip.pointwise || bank == 4'd8) begin
-          slice_base <= slice_base + strip.slice_words;
-          row_base <= slice_base + strip.slice_words;
-        end else begin
-          row_base <= slice_base;
-        end
-      end
-      if (run_ends) begin
-        run_address <= next_address;
-        offset <= word_offset(next_address[5:0]);
-      end
+      if (band_ends) next_run();
     end
 
     if (start) placing <= queued.rows != 0;
@@ -166,10 +190,39 @@ module load
     if (rst_i) {placing, done, released} <= '0;
   end
 
+  // The next slice of the band, the next band, or the next slices.
+  task automatic next_run();
+    run_address <= following_run;
+    if (run_ends) offset <= word_offset(following_run[5:0]);
+    if (!group_ends) begin
+      slice <= slice + 16'd1;
+      bank <= bank + 4'd1;
+      row <= band;
+      row_base <= band_base;
+    end else if (!last_band) begin  // POINTWISE only: row_base already stands at the next row
+      slice <= slice - {12'd0, bank};
+      bank <= '0;
+      band <= row + 16'd1;
+      band_base <= row_base + strip.row_words;
+      band_address <= following_band;
+    end else begin
+      slice <= slice + 16'd1;
+      {bank, band, row, row_class} <= '0;
+      group_base <= next_base;
+      band_base <= next_base;
+      row_base <= next_base;
+      group_address <= following_group;
+      band_address <= following_group;
+    end
+  endtask
+
   wire mine = placing && done == strip_i;
   assign loaded_o = done != strip_i;  // pad is never ahead of it
-  assign loaded_slices_o = mine ? slice : '0;
-  assign loaded_rows_o = mine ? row : '0;
+  // POINTWISE: rows of the last of nine slices, which needs the other eight.
+  wire [15:0] last_of_nine = slice - {12'd0, bank} + 16'd8;
+  wire [15:0] reported = strip.pointwise ? (last_of_nine < strip.slices ? last_of_nine : strip.slices - 16'd1) : slice;
+  assign loaded_slices_o = mine ? reported : '0;
+  assign loaded_rows_o = mine ? (strip.pointwise ? band : row) : '0;
 
   // --- One register stage to the banks. ---
   wire [BEAT_BITS-1:0] shifted = beat >> (32'(offset) * WORD);

@@ -2,7 +2,6 @@
 // schedule: reads the descriptors of a launch and hands the strips of one layer after the other to the units. While a layer computes, the
 // next one is read, checked and set up, and its weights and lane parameters are fetched; its first strip begins when the last response to
 // the layer's writes has arrived. Whatever goes wrong ends in a stop that leaves no transfer open.
-`include "descriptor.svh"
 module schedule
   import kernel_pkg::*;
   import descriptor_pkg::*;
@@ -306,13 +305,19 @@ module schedule
 
   // The commands of a strip.
   wire [31:0] slices_left = dense ? d.out_slices - (d.out_first << RATIO_SHIFT) : 32'd1;
-  wire contiguous = in_bytes == plan.in_plane;
+  // POINTWISE: bands of about 64 words of each slice.
+  wire [2:0] band_shift = d.in_width >= 32'd64 ? 3'd0 : d.in_width >= 32'd32 ? 3'd1 : d.in_width >= 32'd16 ? 3'd2 :
+      d.in_width >= 32'd8 ? 3'd3 : 3'd4;
+  wire banded = d.op == OP_POINTWISE && in_rows > (16'd1 << band_shift);
+  wire one_run = in_bytes == plan.in_plane && !banded;
   task automatic prepare();
     load_o <= '{
         address: act_in_i + 64'(group_in) + 64'(in_offset), plane: plan.in_plane,
-        bytes: contiguous ? plan.group_in : in_bytes, runs: contiguous ? 16'd1 : d.in_slices[15:0], slices: d.in_slices[15:0],
-        rows: in_rows, width: d.in_width[15:0], slice_words: slice_words,
-        row_words: d.op == OP_POINTWISE ? d.in_width[19:0] : {4'd0, plan.bank_columns}, pointwise: d.op == OP_POINTWISE};
+        bytes: one_run ? plan.group_in : in_bytes, band_bytes: banded ? plan.in_row << band_shift : in_bytes,
+        band_rows: banded ? 16'd1 << band_shift : in_rows, slices: d.in_slices[15:0], rows: in_rows,
+        width: d.in_width[15:0], slice_words: slice_words,
+        row_words: d.op == OP_POINTWISE ? d.in_width[19:0] : {4'd0, plan.bank_columns}, pointwise: d.op == OP_POINTWISE,
+        one_run: one_run};
     pad_o <= '{first_y: first_y, in_rows: in_rows, map_rows: map_rows, slice_words: slice_words};
     pool_o <= '{
         map_first: map_first, map_rows: map_rows, pooled_first: pooled_first, pooled_rows: pooled_rows,
