@@ -10,6 +10,8 @@ import dataclasses
 
 from torch import Tensor, nn
 
+from models.blocks import convolution
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNetShape:
@@ -45,7 +47,7 @@ class ResNet(nn.Module):  # type: ignore[misc]  # torch is untyped here
         super().__init__()
         self.shape = shape
         self.stem = nn.Sequential(
-            *_normalized(shape.in_channels, shape.width, 7, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)
+            *convolution(shape.in_channels, shape.width, 7, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)
         )
         blocks: list[nn.Module] = []
         channels = shape.width
@@ -74,21 +76,16 @@ class _Block(nn.Module):  # type: ignore[misc]  # torch is untyped here
         super().__init__()
         out = inner * _EXPANSION if bottleneck else inner
         if bottleneck:
-            layers = [*_normalized(channels, inner, 1), nn.ReLU(), *_normalized(inner, inner, 3, stride=stride)]
-            layers += [nn.ReLU(), *_normalized(inner, out, 1)]
+            layers = [*convolution(channels, inner, 1), nn.ReLU(), *convolution(inner, inner, 3, stride=stride)]
+            layers += [nn.ReLU(), *convolution(inner, out, 1)]
         else:
-            layers = [*_normalized(channels, inner, 3, stride=stride), nn.ReLU(), *_normalized(inner, out, 3)]
+            layers = [*convolution(channels, inner, 3, stride=stride), nn.ReLU(), *convolution(inner, out, 3)]
         self.layers = nn.Sequential(*layers)
         same = stride == 1 and channels == out
-        self.shortcut = nn.Identity() if same else nn.Sequential(*_normalized(channels, out, 1, stride=stride))
+        self.shortcut = nn.Identity() if same else nn.Sequential(*convolution(channels, out, 1, stride=stride))
         self.relu = nn.ReLU()
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps [N, out, H / stride, W / stride] of maps [N, C, H, W]."""
         summed: Tensor = self.relu(self.layers(maps) + self.shortcut(maps))
         return summed
-
-
-def _normalized(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> list[nn.Module]:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
-    return [conv, nn.BatchNorm2d(out_channels)]

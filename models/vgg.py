@@ -1,7 +1,7 @@
 """VGG networks of any width: 3x3 convolutions and ReLU, a max pool after each stage, a fully connected head.
 
 Source: K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015,
-configuration D for :data:`VGG16`.
+configuration D for :data:`VGG16`, E for :data:`VGG19`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 from torch import Tensor, nn
+
+from models.blocks import convolution
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,9 @@ VGG16 = VggShape(
 )
 """VGG16 without batch normalization for the 8 diagnoses of ISIC: 134,293,320 parameters."""
 
+VGG19 = dataclasses.replace(VGG16, stages=((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4), classes=1000)
+"""VGG19 without batch normalization for 1000 classes: 143,667,240 parameters."""
+
 VGG_MNIST = VggShape(
     stages=((16, 16), (32, 32), (64, 64)), hidden=(64,), classes=10, in_channels=1, image_size=28, batch_norm=True
 )
@@ -84,5 +89,4 @@ class Vgg(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
 def conv_block(in_channels: int, out_channels: int, *, batch_norm: bool) -> list[nn.Module]:
     """A 3x3 convolution that keeps the map's size, with batch normalization or with a bias, then ReLU."""
-    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=not batch_norm)
-    return [conv, nn.BatchNorm2d(out_channels), nn.ReLU()] if batch_norm else [conv, nn.ReLU()]
+    return [*convolution(in_channels, out_channels, 3, batch_norm=batch_norm), nn.ReLU()]

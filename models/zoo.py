@@ -8,17 +8,21 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from models.branching import Branching, BranchingShape
+from models.inception import INCEPTION_V1, INCEPTION_V2, INCEPTION_V3
 from models.narrow import taper_vgg, uniform_segnet, uniform_vgg
 from models.resnet import RESNET18, RESNET50, RESNET101, ResNet, ResNetShape
 from models.segnet import SEGNET, SegNet, SegNetShape
-from models.vgg import VGG16, VGG_MNIST, Vgg, VggShape
+from models.vgg import VGG16, VGG19, VGG_MNIST, Vgg, VggShape
+from models.yolo import YOLOV2, YOLOV2_TINY
 from sliceflow.errors import UserError
 
-Shape = VggShape | SegNetShape | ResNetShape
+Shape = VggShape | SegNetShape | ResNetShape | BranchingShape
 _MODULES: dict[type[Shape], Callable[..., nn.Module]] = {
     VggShape: Vgg,
     SegNetShape: SegNet,
     ResNetShape: ResNet,
+    BranchingShape: Branching,
 }
 
 
@@ -47,9 +51,15 @@ NETWORKS: dict[str, Entry] = {
     "vgg16-hcr": Entry(_VGG16_HCR, "VGG16 at the size of the thesis' HCR row: 11.64 % of neurons, 2,268 KiB"),
     "segnet": Entry(SEGNET, "SegNet with nearest upsampling, 224x224, one mask"),
     "segnet-pruned": Entry(uniform_segnet(SEGNET, 0.5976), "SegNet with 59.76 % of neurons in each layer"),
+    "vgg19": Entry(VGG19, "VGG19 without batch norm, 224x224, 1000 classes"),
     "resnet18": Entry(RESNET18, "ResNet-18, 224x224, 1000 classes"),
     "resnet50": Entry(RESNET50, "ResNet-50, 224x224, 1000 classes"),
     "resnet101": Entry(RESNET101, "ResNet-101, 224x224, 1000 classes"),
+    "inception-v1": Entry(INCEPTION_V1, "GoogLeNet without LRN and batch norm, 224x224, 1000 classes"),
+    "inception-v2": Entry(INCEPTION_V2, "Inception with batch norm, 224x224, 1000 classes"),
+    "inception-v3": Entry(INCEPTION_V3, "Inception v3, 299x299, 1000 classes"),
+    "yolov2": Entry(YOLOV2, "YOLOv2-like detector on Darknet-19, 416x416, 80 classes"),
+    "yolov2-tiny": Entry(YOLOV2_TINY, "YOLOv2-like detector of nine convolutions, 416x416, 20 classes"),
 }
 """Name to entry. The narrowed ones keep whatever channel count comes out, odd numbers included."""
 
