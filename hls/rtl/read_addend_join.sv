@@ -46,7 +46,7 @@ module read_addend_join #(
   always_ff @(posedge clk_i) begin
     if (take) begin
       index_q  <= cmd_index_i;
-      group_q  <= cmd_index_i + (cmd_plane_i << $clog2(RATIO));
+      group_q  <= cmd_index_i + INDEX'(32'(cmd_plane_i) << $clog2(RATIO));
       plane_q  <= cmd_plane_i;
       pixels_q <= cmd_pixels_i;
       left_q   <= cmd_pixels_i;
@@ -56,7 +56,7 @@ module read_addend_join #(
       index_q <= last ? group_q : index_q + 1'b1;
       left_q  <= last ? pixels_q : left_q - 32'd1;
       if (last) begin
-        group_q  <= group_q + (plane_q << $clog2(RATIO));
+        group_q  <= group_q + INDEX'(32'(plane_q) << $clog2(RATIO));
         outs_q   <= outs_q - 32'd1;
         slices_q <= slices_q - 32'(RATIO);
       end
