@@ -10,7 +10,7 @@ from sliceflow.hardware.profile import Profile
 
 def random_windows(rng: np.random.Generator, layer: Descriptor) -> None:
     """Kernel, stride, padding and sizes of input and output of the array."""
-    single = layer.op in (Op.POINTWISE, Op.PASS)
+    single = layer.op == Op.PASS or (layer.op == Op.POINTWISE and rng.random() < 0.6)
     tiny = rng.random() < 0.1
     for axis, side, before in (("y", "height", "pad_top"), ("x", "width", "pad_left")):
         reach = 1 if single else _random_axis(rng, layer, axis)
@@ -27,7 +27,8 @@ def random_windows(rng: np.random.Generator, layer: Descriptor) -> None:
 def _random_axis(rng: np.random.Generator, layer: Descriptor, axis: str) -> int:
     """One side of the kernel, 1 to 7 taps; returns the input rows (columns) that it spans."""
     kernel, dilation = int(rng.choice([1, 2, 3, 3, 3, 4, 5, 6, 7])), int(rng.choice([1, 1, 1, 2, 3, 4, 6]))
-    taps = 1 if dilation % 3 == 0 or rng.random() < 0.15 else min(3, kernel)
+    one_tap = layer.op == Op.POINTWISE or dilation % 3 == 0
+    taps = 1 if one_tap or rng.random() < 0.15 else min(3, kernel)
     windows = -(-kernel // taps)
     step = taps * dilation if rng.random() < 0.9 else int(rng.integers(1, 6))
     setattr(layer, f"windows_{axis}", windows)

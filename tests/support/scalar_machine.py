@@ -83,7 +83,9 @@ class ScalarMachine:
     def tap(self, group: int, step: int, window: tuple[int, int], tap: int, y: int, x: int) -> list[int] | None:
         """The word under a tap; None if the tap is not in use."""
         d = self.d
-        row, column, s = y * d.stride_y - d.pad_top, x * d.stride_x - d.pad_left, step
+        row = y * d.stride_y - d.pad_top + window[0] * d.window_step_y
+        column = x * d.stride_x - d.pad_left + window[1] * d.window_step_x
+        s = step
         if d.op == POINTWISE:
             s = 9 * step + tap
             if s >= d.in_slices:
@@ -92,8 +94,8 @@ class ScalarMachine:
             ky, kx = divmod(tap, 3)
             if ky >= d.taps_y or kx >= d.taps_x:
                 return None
-            row += window[0] * d.window_step_y + ky * d.dilation_y
-            column += window[1] * d.window_step_x + kx * d.dilation_x
+            row += ky * d.dilation_y
+            column += kx * d.dilation_x
         if not (0 <= row < d.in_height and 0 <= column < d.in_width):
             return [d.pad_value] * self.p.cpi
         total = d.groups * d.in_slices

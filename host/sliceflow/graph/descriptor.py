@@ -31,7 +31,7 @@ class Op(enum.IntEnum):
     CONV = 0
     """Dense convolution: 3x3 windows of one input slice, CPI x CPO weights for each tap."""
     POINTWISE = 1
-    """Dense 1x1 convolution: nine input slices of one pixel, one for each tap."""
+    """Dense convolution by single pixels: nine input slices of one pixel, one for each tap."""
     DEPTHWISE = 2
     """Each channel by itself: one slice in, the same slice out, CPI weights for each tap."""
     PASS = 3

@@ -216,10 +216,11 @@ def _check_operation(layer: Descriptor, profile: Profile, where: str) -> None:
         for field in ("in_slices", "out_slices"):
             _check_range(layer, field, 1, 1, where, f"{name} has one slice in each group")
     if layer.op in (Op.POINTWISE, Op.PASS):
-        for field in ("windows_y", "windows_x", "taps_y", "taps_x"):
-            _check_range(layer, field, 1, 1, where, f"{name} reads single pixels")
+        for field in ("taps_y", "taps_x"):
+            _check_range(layer, field, 1, 1, where, f"{name} reads one pixel at a time")
     if layer.op == Op.PASS:
-        _check_range(layer, "weight_planes", 1, 1, where, "PASS has no weights")
+        for field in ("windows_y", "windows_x", "weight_planes"):
+            _check_range(layer, field, 1, 1, where, "PASS has no weights")
     for axis in "yx":
         dilation = getattr(layer, f"dilation_{axis}")
         if getattr(layer, f"taps_{axis}") > 1 and dilation % 3 == 0:

@@ -91,9 +91,10 @@ class Splitter:
         lanes = slab.shape[0]
         if layer.op == Op.POINTWISE:
             steps = geometry.steps(layer)
-            wide = np.zeros((lanes, steps * TAPS * cpi), slab.dtype)
-            wide[:, : slab.shape[1]] = slab[:, :, 0, 0]
-            return np.ascontiguousarray(wide.reshape(lanes, steps, TAPS * cpi).transpose(1, 2, 0)).reshape(steps, -1)
+            wide = np.zeros((lanes, steps * TAPS * cpi, *slab.shape[2:]), slab.dtype)
+            wide[:, : slab.shape[1]] = slab
+            moved = wide.reshape(lanes, steps, TAPS * cpi, *slab.shape[2:]).transpose(1, 3, 4, 2, 0)
+            return np.ascontiguousarray(moved).reshape(geometry.passes(layer) // layer.weight_planes, -1)
         kernel = np.zeros(
             (lanes, slab.shape[1], layer.windows_y * layer.taps_y, layer.windows_x * layer.taps_x), slab.dtype
         )

@@ -7,7 +7,7 @@ import math
 
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import Descriptor, Op
-from sliceflow.hardware.profile import Profile
+from sliceflow.hardware.profile import TAPS, Profile
 from sliceflow.mapping.groups import blocks_of
 from sliceflow.mapping.plan import Core, LayerPlan
 
@@ -39,13 +39,26 @@ def cover(kernel: int, dilation: int) -> Windows:
     return Windows(math.ceil(kernel / 3), 3 * dilation, min(kernel, 3))
 
 
-def operation(plan: LayerPlan) -> Op:
-    """What the array does for a layer. A 1x1 kernel fills the nine taps with nine input slices of one pixel."""
+def single_pixels(kernel: int, dilation: int) -> Windows:
+    """Cover one side of a kernel with windows of a single pixel (POINTWISE)."""
+    return Windows(kernel, dilation if kernel > 1 else 1, 1)
+
+
+def operation(plan: LayerPlan, in_slices: int) -> Op:
+    """What the array does for a layer.
+
+    A dense kernel is read either by 3x3 windows of one slice or by single pixels of nine slices, whichever takes fewer
+    passes: 1x1 always by pixels, 3x3 by windows, 1x7 and kernels with a dilation of 3 by pixels if the slices fill the
+    nine taps well enough.
+    """
     if plan.kernel is None:
         return Op.PASS
     if plan.core is Core.DEPTHWISE:
         return Op.DEPTHWISE
-    return Op.POINTWISE if plan.kernel.size == (1, 1) else Op.CONV
+    rows, columns = (cover(k, d) for k, d in zip(plan.kernel.size, plan.kernel.dilation, strict=True))
+    by_windows = in_slices * rows.count * columns.count
+    by_pixels = math.ceil(in_slices / TAPS) * math.prod(plan.kernel.size)
+    return Op.POINTWISE if plan.kernel.size == (1, 1) or by_pixels < by_windows else Op.CONV
 
 
 def shape_descriptor(plan: LayerPlan, *, groups: int, in_slices: int, out_slices: int) -> Descriptor:
@@ -57,13 +70,15 @@ def shape_descriptor(plan: LayerPlan, *, groups: int, in_slices: int, out_slices
         in_slices: input slices of one group.
         out_slices: output slices of one group.
     """
-    layer = Descriptor(op=operation(plan), groups=groups, in_slices=in_slices, out_slices=out_slices)
+    op = operation(plan, in_slices)
+    layer = Descriptor(op=op, groups=groups, in_slices=in_slices, out_slices=out_slices)
     if not plan.flatten_input:
         layer.in_height, layer.in_width = plan.input.height, plan.input.width
     layer.conv_height, layer.conv_width = plan.array_size
     if plan.kernel is not None:
         kernel = plan.kernel
-        rows, columns = (cover(k, d) for k, d in zip(kernel.size, kernel.dilation, strict=True))
+        covering = single_pixels if op == Op.POINTWISE else cover
+        rows, columns = (covering(k, d) for k, d in zip(kernel.size, kernel.dilation, strict=True))
         layer.windows_y, layer.window_step_y, layer.taps_y = rows.count, rows.step, rows.taps
         layer.windows_x, layer.window_step_x, layer.taps_x = columns.count, columns.step, columns.taps
         layer.dilation_y, layer.dilation_x = kernel.dilation

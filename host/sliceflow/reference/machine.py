@@ -150,8 +150,8 @@ def _dense_matrix(layer: Descriptor, blocks: Values) -> Values:
     """
     outs, cpi, cpo = blocks.shape[0], *blocks.shape[-2:]
     if layer.op == Op.POINTWISE:
-        by_slice = blocks.reshape(outs, -1, cpi, cpo)[:, : layer.in_slices]
-        taps = [by_slice]
+        windows = [blocks[:, :, window_y, window_x] for _, window_y, window_x, _, _ in _tap_offsets(layer)]
+        taps = [window.reshape(outs, -1, cpi, cpo)[:, : layer.in_slices] for window in windows]
     else:
         taps = [blocks[:, :, window_y, window_x, tap] for tap, window_y, window_x, _, _ in _tap_offsets(layer)]
     # [taps][outs][in_slices][CPI][CPO] -> [taps, in_slices, CPI][outs, CPO]
@@ -160,7 +160,7 @@ def _dense_matrix(layer: Descriptor, blocks: Values) -> Values:
 
 def _dense(layer: Descriptor, source: Values, matrix: Values, rows: Range) -> Values:
     """Sums of a dense convolution, some rows at a time: ``[rows][conv_width][outs * CPO]``."""
-    offsets = [(0, 0)] if layer.op == Op.POINTWISE else [offset[3:] for offset in _tap_offsets(layer)]
+    offsets = [offset[3:] for offset in _tap_offsets(layer)]
     at_once = max(1, _CHUNK // (layer.conv_width * matrix.shape[0]))
     parts = []
     for first in range(*rows, at_once):
