@@ -1,4 +1,4 @@
-"""The whole kernel in cocotb: five memory ports, registers, interrupt; programs launched and compared with the reference."""
+"""The whole kernel in cocotb: memory ports, registers, interrupt; programs launched and compared with the reference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.random_program import Case
 READERS = ("program", "weights", "in", "add")
 START, DONE, IDLE, READY, RESTART = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 7
 _BEAT = 64
-_LIMIT = 60_000
+_LIMIT = 100_000
 """Clocks after which a launch hangs. The programs of these tests take some thousand."""
 
 
@@ -32,11 +32,13 @@ class Loaded:
     """A case in the bench's memory.
 
     Attributes:
+        first: number of the case's first descriptor in the program memory.
         pointers: addresses of program, weights and activations.
         activations: what the kernel reads and writes, and a margin of random bytes behind it.
     """
 
     case: Case
+    first: int
     pointers: tuple[int, int, int]
     program: bytearray
     weights: bytearray
@@ -108,7 +110,7 @@ class KernelBench:
             side.clear()
 
     # --- Memory. ---
-    def load(self, case: Case) -> Loaded:
+    def load(self, case: Case, first: int = 0) -> Loaded:
         """Replace the memory by a case's buffers, at random addresses."""
         rng = self.rng
         self.memory.clear()
@@ -116,6 +118,7 @@ class KernelBench:
         pointers = tuple((top << 40) + _BEAT * rng.randrange(1 << 20) for top in tops)
         loaded = Loaded(
             case=case,
+            first=first,
             pointers=(pointers[0], pointers[1], pointers[2]),
             program=bytearray(case.program.tobytes()),
             weights=bytearray(case.weights.tobytes()),
@@ -174,9 +177,12 @@ class KernelBench:
             late.cancel()
         return await self.read(registers.STATUS)
 
-    async def launch(self, loaded: Loaded, first: int = 0, count: int | None = None, *, interrupt: bool = False) -> int:
-        """Execute descriptors ``first .. first + count``, all if omitted; returns the status word."""
-        count = len(loaded.case.descriptors) - first if count is None else count
+    async def launch(
+        self, loaded: Loaded, first: int | None = None, count: int | None = None, *, interrupt: bool = False
+    ) -> int:
+        """Execute descriptors ``first .. first + count``, all of the case if omitted; returns the status word."""
+        first = loaded.first if first is None else first
+        count = len(loaded.case.descriptors) if count is None else count
         await self.begin(loaded, first, count, interrupt=interrupt)
         status = await self.finish(interrupt=interrupt)
         assert await self.read(registers.CONTROL) & (IDLE | START) == IDLE, "done, but not idle"
