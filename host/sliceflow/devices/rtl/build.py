@@ -73,13 +73,13 @@ def build_library(profile: Profile, *, cache: Path, options: RtlBuildOptions = D
     folder = rtl_folder()
     verilator = find_verilator(cache)
     identity = compiler_identity(find_compiler(), ("-march=native",) if options.native else ())
-    sources = contents(folder, ".sv", ".svh", ".h", ".cpp")
+    sources = contents(folder, ".sv", ".h", ".cpp")
     name = checksum([str(verilator), identity, *arguments, *sources])
 
     def make(output: Path) -> None:
         logger.info("compiling the RTL simulator for %s (minutes at most, once)", profile.name)
         # Modules are found by their names; packages must be named, before those that use them.
-        packages = [folder / "descriptor.svh", *sorted(folder.glob("*_pkg.sv"))]
+        packages = sorted(folder.glob("*_pkg.sv"))
         files = [*packages, folder / f"{TOP}.sv", folder / "sim" / "harness.cpp"]
         places = ["--Mdir", str(output.with_name("obj")), "-j", str(cores()), "-o", str(output), f"-I{folder}"]
         command = [str(verilator.program), *arguments, *places, *map(str, files)]

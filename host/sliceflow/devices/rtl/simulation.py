@@ -14,6 +14,7 @@ from sliceflow.errors import InternalError, UserError
 
 Bytes = NDArray[np.uint8]
 _POLL_CLOCKS = 4096
+_SLVERR = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,6 @@ class MemoryModel:
         stall: of 1000 clocks, those in which a channel idles or is not ready, at random.
         seed: of that randomness.
         offset: distance of the buffers from borders of 4 KiB, in bytes; a multiple of 64.
-        error: addresses ``first .. last`` (relative to nothing: as on the bus) that answer with an error.
     """
 
     read_latency: int = 100
@@ -34,7 +34,6 @@ class MemoryModel:
     stall: int = 0
     seed: int = 1
     offset: int = 0
-    error: tuple[int, int] | None = None
 
 
 class Simulation:
@@ -56,13 +55,15 @@ class Simulation:
         self._handle: int | None = self._calls.sliceflow_rtl_create(
             memory.read_latency, memory.write_latency, memory.stall, memory.seed
         )
-        if memory.error is not None:
-            self._calls.sliceflow_rtl_fail(self._handle, *memory.error, 2)
 
     def map(self, address: int, data: Bytes, *, writable: bool = False) -> None:
         """Put a buffer of the host at a device address; the kernel works on the array itself."""
         self._buffers.append(data)
         self._calls.sliceflow_rtl_map(self._handle, address, data.ctypes.data, data.size, int(writable))
+
+    def fail(self, first: int, last: int) -> None:
+        """Let the bytes ``first .. last`` answer with an error from now on; no bytes if ``last`` is below ``first``."""
+        self._calls.sliceflow_rtl_fail(self._handle, first, last, _SLVERR)
 
     def read(self, offset: int) -> int:
         """Read a register, through the bus protocol."""
