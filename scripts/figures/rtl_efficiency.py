@@ -209,7 +209,7 @@ def main() -> int:
             program = keeper.program(name, profile)
             known = [library.name, *identity(program, launch.__file__)]
             run = keeper.result(f"network-{name}", known, functools.partial(_simulate, program))
-            results.append(judge(program, run))
+            results.append(judge(program, run) | {"kernel": library.stem})
             print(_summary(results[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
             if options.write:
                 record.write("rtl_efficiency", page(results), results)
