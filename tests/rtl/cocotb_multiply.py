@@ -53,7 +53,7 @@ class _Line:
 @cocotb.test
 async def products(dut: Any) -> None:
     """Every product, at full rate and with bubbles."""
-    cocotb.start_soon(Clock(dut.clk_i, 4, unit="ns").start())
+    Clock(dut.clk_i, 4, unit="ns").start()
     line = _Line(dut)
     for fill in (1.0, 0.3, 1.0):
         for _ in range(300):
@@ -64,7 +64,7 @@ async def products(dut: Any) -> None:
 @cocotb.test
 async def flipped_bit(dut: Any) -> None:
     """One wrong bit is noticed."""
-    cocotb.start_soon(Clock(dut.clk_i, 4, unit="ns").start())
+    Clock(dut.clk_i, 4, unit="ns").start()
     line = _Line(dut)
     for _ in range(20):
         await line.clock(1.0)

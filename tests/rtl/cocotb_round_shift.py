@@ -72,7 +72,7 @@ class _Line:
 @cocotb.test
 async def rounds(dut: Any) -> None:
     """Ties, neighbours of ties and extremes; several zero points and limits."""
-    cocotb.start_soon(Clock(dut.clk_i, 4, unit="ns").start())
+    Clock(dut.clk_i, 4, unit="ns").start()
     inside = 0
     for _ in range(12):
         line = _Line(dut)
@@ -87,7 +87,7 @@ async def rounds(dut: Any) -> None:
 @cocotb.test
 async def flipped_bit(dut: Any) -> None:
     """One wrong bit is noticed."""
-    cocotb.start_soon(Clock(dut.clk_i, 4, unit="ns").start())
+    Clock(dut.clk_i, 4, unit="ns").start()
     line = _Line(dut)
     for _ in range(20):
         await line.clock(1.0)
