@@ -78,7 +78,7 @@ def parts(case: Case, rng: random.Random) -> tuple[Case, int]:
 
 
 def observable_flip(case: Case, rng: random.Random, memory: str, first: int, last: int) -> Case:
-    """The case with a bit in bytes ``first .. last`` of a memory flipped, of those that change what the reference computes."""
+    """The case with a bit in bytes ``first .. last`` of a memory flipped that changes the reference's result."""
     right = expected(case)
     for _ in range(1000):
         data = getattr(case, memory).copy()
