@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cvt: nine bank reads and a rotation make a frame, a frame a clock. Four clocks from a row's first column to its frame.
 // The whole pipeline waits while the weights or the bias of a frame at its end are missing.
-`include "descriptor.svh"
 module cvt
   import kernel_pkg::*;
 #(

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // eltwise: the residual add. Both operands are whole products at one scale; the sum is rounded once. A pixel a clock, never waiting.
 // Main operand: an activation (REQUANTIZED), or requantize's product (ACCUMULATOR), which the addend's product meets just in time.
-`include "descriptor.svh"
 module eltwise #(
     parameter int unsigned CPO = 8,
     parameter int unsigned ACTIVATION_BITS = 8,

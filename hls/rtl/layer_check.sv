@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // layer_check: what the kernel refuses before it begins a layer, as hls/cpp/check.h does. Combinational.
-`include "descriptor.svh"
 module layer_check
   import kernel_pkg::*;
   import descriptor_pkg::*;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // layer_setup: what follows from a descriptor and does not change within its layer. It works through a list of products with the
 // scheduler's multiplier, one a clock; a result can be an operand three steps later.
-`include "descriptor.svh"
 module layer_setup
   import kernel_pkg::*;
   import descriptor_pkg::*;

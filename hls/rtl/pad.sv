@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // pad: for every row of frames, where its taps lie in the banks and which of them are padding. A row a clock; padding costs nothing.
-`include "descriptor.svh"
 module pad
   import kernel_pkg::*;
 (

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // pool: maximum or average over windows or the whole map, as the pixels stream by, one a clock (pool_steps.sv says when not).
 // About 20 clocks from the pixel that ends a window to the pooled one. Without a pool, pixels pass at once.
-`include "descriptor.svh"
 module pool #(
     parameter int unsigned CPO = 8,
     parameter int unsigned ACTIVATION_BITS = 8,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // pool_average: scales totals to averages, a pixel a clock. A total of 32 bits takes two clocks: first its high part, then the
 // OPERAND - 1 bits below, so that the multipliers stay as narrow as the totals of windows.
-`include "descriptor.svh"
 module pool_average #(
     parameter int unsigned CPO = 8,
     parameter int unsigned ACTIVATION_BITS = 8,

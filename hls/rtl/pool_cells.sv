@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // pool_cells: cells of a window that count as values: those inside the map and the counted padding. Three clocks.
-`include "descriptor.svh"
 module pool_cells (
     input logic clk_i,
     // Each unit reads the fields that concern it.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // pool_steps: walks the map of each strip, a step a clock: a pixel, or a cell right of or below the map that a window covers.
 // Spends two clocks on a strip, one behind each global average, and three on each row of maps narrower than that.
-`include "descriptor.svh"
 module pool_steps (
     input logic clk_i,
     input logic rst_i,

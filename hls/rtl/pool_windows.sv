@@ -2,7 +2,6 @@
 // pool_windows: maximum or sum over windows, down the columns, then along the row. A step a clock; a window's total comes 3 clocks
 // after the step that ends it. Down, line j holds the total of the last rows of a window, one fewer than line j+1; along, so do
 // registers. Small windows use the last lines only, so that the total is always that of the last.
-`include "descriptor.svh"
 module pool_windows #(
     parameter int unsigned CPO = 8,
     parameter int unsigned ACTIVATION_BITS = 8,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // post: what happens to a finished sum, a pixel a clock: requantize, activation, eltwise, pool. Up to the pool nothing waits: a pixel
 // is admitted when its lane parameters, its addend and room in front of the pool are there (about 10 to 25 clocks to the pool).
-`include "descriptor.svh"
 module post #(
     parameter int unsigned CPI = 8,
     parameter int unsigned CPO = 8,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // requantize: sums become activations, a pixel a clock. It never waits: post admits only pixels that find room behind it.
 // Latency 1 + product_latency clocks to the products, ROUND_LATENCY more to the values; 1 to values that are not requantized.
-`include "descriptor.svh"
 module requantize #(
     parameter int unsigned CPO = 8,
     parameter int unsigned ACTIVATION_BITS = 8,

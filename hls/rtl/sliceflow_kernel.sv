@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The accelerator: a Vitis RTL kernel with one AXI4-Lite slave and five AXI4 masters of 512 bits. See README.md.
-`include "descriptor.svh"
 module sliceflow_kernel
   import kernel_pkg::*;
 #(

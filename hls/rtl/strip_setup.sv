@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // strip_setup: the rows of one strip and where they lie, from the scheduler's multiplier (see layer_setup). docs/program.md sections 2 and 3.
-`include "descriptor.svh"
 module strip_setup
   import kernel_pkg::*;
   import descriptor_pkg::*;

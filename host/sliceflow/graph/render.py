@@ -120,10 +120,6 @@ def render_systemverilog() -> str:
         "// SPDX-License-Identifier: Apache-2.0",
         f"// {_NOTICE}",
         "// A layer descriptor as the kernel sees it. docs/program.md says what each field does.",
-        "`ifndef SLICEFLOW_DESCRIPTOR_SVH",
-        "`define SLICEFLOW_DESCRIPTOR_SVH",
-        "",
-        "// verilator lint_off DECLFILENAME",
         "// verilator lint_off UNUSEDPARAM",
         "package descriptor_pkg;",
         "",
@@ -146,14 +142,20 @@ def render_systemverilog() -> str:
         f"    logic [{32 * (WORDS - 1 - len(fields)) - 1}:0] reserved;",
     ]
     lines += [f"    {_SV_TYPES[kind]} {name};" for _, name, kind, _ in reversed(fields)]
-    lines += ["    logic [31:0] version;", "  } layer_descriptor_t;", "", "endpackage"]
-    lines += ["// verilator lint_on UNUSEDPARAM", "// verilator lint_on DECLFILENAME", "", "`endif", ""]
+    lines += [
+        "    logic [31:0] version;",
+        "  } layer_descriptor_t;",
+        "",
+        "endpackage",
+        "// verilator lint_on UNUSEDPARAM",
+        "",
+    ]
     return "\n".join(lines)
 
 
 def rendered_files() -> dict[str, str]:
     """Path in the repository -> text of every rendered file."""
-    return {"hls/cpp/descriptor.h": render_cpp(), "hls/rtl/descriptor.svh": render_systemverilog()}
+    return {"hls/cpp/descriptor.h": render_cpp(), "hls/rtl/descriptor_pkg.sv": render_systemverilog()}
 
 
 def write(root: Path) -> list[Path]:

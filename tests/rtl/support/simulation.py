@@ -120,7 +120,6 @@ def simulate(
 def closure(top: str, sources: Sequence[Path] = ()) -> list[Path]:
     """The files of a module and of all that it uses, used ones first; a file has the name of its module or package."""
     files = {path.stem: path for path in sorted(RTL.glob("*.sv"))} | {Path(path).stem: Path(path) for path in sources}
-    files["descriptor_pkg"] = RTL / "descriptor.svh"
     if top not in files:
         pytest.fail(f"there is no module {top}.sv in {RTL} or among the sources", pytrace=False)
     ordered: dict[str, Path] = {}
@@ -177,7 +176,6 @@ class _Build:
         tool = _icarus_version() if self.simulator == "icarus" else str(_verilator())
         identity = compiler_identity(find_compiler(), ()) if self.simulator == "verilator" else ""
         texts = [Path(name).read_text(encoding="utf-8") for name in self.sources]
-        texts += [path.read_text(encoding="utf-8") for path in sorted(RTL.glob("*.svh"))]
         plain = json.dumps({**dataclasses.asdict(self), "sources": [Path(name).name for name in self.sources]})
         parts = [plain, str(tool), identity, metadata.version("cocotb"), *_VERILATOR_ARGUMENTS, *texts]
         return checksum(parts)

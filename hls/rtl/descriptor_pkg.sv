@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rendered from host/sliceflow/graph/descriptor.py by `python -m sliceflow.graph.render`; do not edit.
 // A layer descriptor as the kernel sees it. docs/program.md says what each field does.
-`ifndef SLICEFLOW_DESCRIPTOR_SVH
-`define SLICEFLOW_DESCRIPTOR_SVH
-
-// verilator lint_off DECLFILENAME
 // verilator lint_off UNUSEDPARAM
 package descriptor_pkg;
 
@@ -196,6 +192,3 @@ package descriptor_pkg;
 
 endpackage
 // verilator lint_on UNUSEDPARAM
-// verilator lint_on DECLFILENAME
-
-`endif
