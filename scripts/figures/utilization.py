@@ -166,7 +166,8 @@ def page(results: list[dict[str, Any]], profile: Profile) -> str:
         f"Profile {profile.name}, {multipliers} multipliers. Use = useful multiply-accumulates over multipliers times\n"
         "clocks. Each distinct layer ran once on the simulated RTL kernel, in a launch of its own, and was compared\n"
         "with csim; the clocks, from the start of that launch to the last write response, are added up. *Body*: all\n"
-        "layers that are not fully connected, pools and copies included. OPU, the best published overlay, averages .91.",
+        "layers that are not fully connected, pools and copies included.\n"
+        "The best published overlay, OPU, averages .91.",
         _networks(results),
         "## By kind of layer",
         "All bodies together. *Use* = *output lanes* (channels out over lanes) x *taps and input lanes* (the share of\n"
