@@ -31,12 +31,13 @@ bool is_known(const LayerDescriptor& d) {
 
 // Sides small enough for the kernel's 32-bit counters.
 inline bool has_sane_sides(const LayerDescriptor& d) {
-  const uint32_t limit = 1u << 16;
+  const uint32_t limit = (1u << 16) - 1;
   return d.in_height <= limit && d.in_width <= limit && d.conv_height <= limit && d.conv_width <= limit &&
          d.pool_height <= limit && d.pool_width <= limit && d.in_slices <= limit && d.out_slices <= limit &&
          d.strip_rows <= limit && d.pad_top <= limit && d.pad_left <= limit && d.windows_y <= limit &&
          d.windows_x <= limit && d.window_step_y <= limit && d.window_step_x <= limit && d.stride_y <= limit &&
-         d.stride_x <= limit && d.dilation_y <= limit && d.dilation_x <= limit && d.weight_planes <= 3;
+         d.stride_x <= limit && d.dilation_y <= limit && d.dilation_x <= limit && d.upsample_y <= limit &&
+         d.upsample_x <= limit && d.weight_planes <= 3;
 }
 
 template <class C>

@@ -158,8 +158,8 @@ def test_endless_work_is_refused():
                 strip_rows=1, strip_count=60_000, windows_y=30_000, windows_x=1, out_base=400)  # fmt: skip
     with pytest.raises(UserError, match="work of the program"):
         check(huge, weights=1 << 40, words=1 << 24)
-    many = conv(in_height=65_536, in_width=1, conv_height=65_536, conv_width=1, pool_height=65_536, pool_width=1,
-                strip_rows=1, strip_count=65_536, out_base=65_536, lanes_base=200)  # fmt: skip
+    many = conv(in_height=65_535, in_width=1, conv_height=65_535, conv_width=1, pool_height=65_535, pool_width=1,
+                strip_rows=1, strip_count=65_535, out_base=65_535, lanes_base=200)  # fmt: skip
     with pytest.raises(UserError, match="strips of the program"):
         check(*[many] * 17, weights=1 << 40, words=1 << 24, program=1 << 20)
 

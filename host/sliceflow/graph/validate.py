@@ -20,7 +20,7 @@ from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import BYTES, AddMode, Descriptor, Op, PoolMode, TableMode
 from sliceflow.hardware.profile import Profile
 
-MAX_SIDE = 1 << 16
+MAX_SIDE = (1 << 16) - 1
 """Largest size, count, step or padding of a descriptor."""
 MAX_SHIFT = 62
 """Largest shift of a product in 64 bits."""
