@@ -24,8 +24,9 @@ def tiled_passes(kernel: tuple[int, int], slices: int) -> int:
 
 
 def _tile_passes(rows: int, columns: int, slices: int) -> int:
-    thirds, ninths = math.ceil(slices / 3), math.ceil(slices / TAPS)
-    return min(slices, rows * thirds, columns * thirds, rows * columns * ninths)
+    # Slices side by side serve a row; a column needs slices whose thirds differ modulo 3.
+    for_row, for_column = math.ceil(slices / 3), 3 * (slices // TAPS) + min(3, slices % TAPS)
+    return min(slices, rows * for_row, columns * for_column, rows * columns * math.ceil(slices / TAPS))
 
 
 def unrolled_passes(kernel: tuple[int, int], channels: int, cpi: int) -> int:
