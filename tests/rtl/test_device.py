@@ -18,12 +18,12 @@ from sliceflow.cli import main
 from sliceflow.devices.base import LayerTrace
 from sliceflow.devices.build import default_cache
 from sliceflow.devices.registers import KernelDriver, LayerClocks, Pointers
-from sliceflow.devices.rtl.build import build_library
+from sliceflow.devices.rtl.build import DEFAULT_OPTIONS, RtlBuildOptions, build_library
 from sliceflow.devices.rtl.device import RtlDevice
 from sliceflow.devices.rtl.simulation import MemoryModel, Simulation
 from sliceflow.errors import UserError
 from sliceflow.graph.artifact import save_program
-from sliceflow.graph.program import FpgaStep, Layer, Program
+from sliceflow.graph.program import FpgaStep, Layer, Program, encode_descriptors
 from sliceflow.hardware.kernel import rtl_parameters
 from sliceflow.hardware.profile import Profile
 from sliceflow.runtime import Session
@@ -33,6 +33,7 @@ from tests.support.tiny_program import expected as tiny_expected
 from tests.support.tiny_program import images, tiny_program
 
 LIMIT = 2_000_000
+QUICK = RtlBuildOptions(optimize="-O1")
 PROFILES = ("int8-4x4", "small-8x8-4x8", "small-8x4-2x4", "small-16x8-4x8")
 MODELS = {
     "steady": MemoryModel(),
@@ -43,7 +44,8 @@ MODELS = {
 
 @functools.cache
 def library(profile: str) -> Path:
-    return build_library(profile_of(profile), cache=default_cache())
+    options = DEFAULT_OPTIONS if profile in Profile.names() else QUICK  # the former serves the commands as well
+    return build_library(profile_of(profile), cache=default_cache(), options=options)
 
 
 class Bench:
@@ -177,13 +179,14 @@ def test_a_launch_that_does_not_end_is_given_up_and_the_kernel_reset() -> None:
 
 
 def test_a_strip_that_is_too_big_names_its_layer() -> None:
-    case = random_program(4, profile_of("int8-4x4"))
-    program = as_program(case)
+    program = tiny_program()
+    wide = dataclasses.replace(program.descriptors[0], conv_height=200, conv_width=100, pool_height=200, strip_rows=200)
+    memory = np.frombuffer(encode_descriptors([wide], program.profile), np.uint8)
     device = RtlDevice()
-    device.load(dataclasses.replace(program, profile=dataclasses.replace(case.profile, accumulator_pixels=16)))
-    with pytest.raises(UserError, match="refuses descriptor") as caught:
-        device.launch(0, len(case.descriptors))
-    assert caught.value.where.startswith("layer 'layer ")
+    device.load(dataclasses.replace(program, program=np.concatenate([memory, program.program[memory.size :]])))
+    with pytest.raises(UserError, match="refuses descriptor 0") as caught:
+        device.launch(0, 1)
+    assert caught.value.where == "layer 'conv'"
     assert caught.value.why == "a strip of it exceeds the on-chip buffers"
     device.close()
 
@@ -193,7 +196,7 @@ def test_the_device_reports_the_clocks_of_each_layer_and_traces_one(tmp_path: Pa
     program = as_program(case)
     traces = [None, LayerTrace(tmp_path / "layer.vcd", "layer 1")]
     for trace in traces:
-        device = RtlDevice(trace=trace)
+        device = RtlDevice(trace=trace, options=dataclasses.replace(QUICK, trace="vcd" if trace else ""))
         device.load(program)
         device.write(0, case.activations.tobytes())
         report = device.launch(0, len(case.descriptors))
