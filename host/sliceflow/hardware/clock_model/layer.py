@@ -1,0 +1,236 @@
+"""One layer on the kernel: schedule, pad, cvt, the weights, and the array's passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections import deque
+
+from sliceflow.graph import geometry
+from sliceflow.graph.descriptor import AddMode, Descriptor, TableMode
+from sliceflow.hardware.clock_model import latencies
+from sliceflow.hardware.clock_model.addend import AddendReader
+from sliceflow.hardware.clock_model.load import NEVER, StripLoad
+from sliceflow.hardware.clock_model.result_strip import result_strip
+from sliceflow.hardware.clock_model.results import Results
+from sliceflow.hardware.clock_model.strip_passes import StripPasses
+from sliceflow.hardware.profile import Profile
+
+STEADY_FROM = 3
+"""Output groups of a strip after which the model looks whether they repeat."""
+
+
+class Cause(enum.Enum):
+    """What the array waits for."""
+
+    WEIGHTS = "weights"
+    INPUT = "input"
+    OUTPUT = "output"
+    RESTART = "restart"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prefetch:
+    """Clocks in which the first beats of a layer's parameters are there; before its begin they are negative.
+
+    Attributes:
+        weights: its weights at weight_block.
+        lanes: its tables, averaging scales and lane parameters at read_lanes.
+    """
+
+    weights: int
+    lanes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerTiming:
+    """When a layer does what, in clocks since its begin.
+
+    Attributes:
+        first_frame, last_frame: in the array.
+        end: the last write response has arrived.
+        commands: of the last strip.
+        last_pass: the last pass has taken its weights.
+        frames: in all.
+        waits: clocks between the first and the last frame without one, by cause.
+    """
+
+    first_frame: int
+    last_frame: int
+    end: int
+    commands: int
+    last_pass: int
+    frames: int
+    waits: dict[Cause, int]
+
+
+class LayerModel:
+    """The times of the part of a layer that its descriptor's ranges name."""
+
+    def __init__(self, layer: Descriptor, profile: Profile, prefetch: Prefetch) -> None:
+        self._layer, self._profile = layer, profile
+        self._passes = geometry.passes(layer)
+        self._windows = layer.windows_y * layer.windows_x
+        self._loaded_passes = geometry.steps(layer) * self._windows
+        self._block = geometry.block_bytes(layer, profile) // profile.beat_bytes
+        lane_beats = profile.lane_block_bytes // profile.beat_bytes
+        ahead = math.ceil(geometry.scale_records(layer) * 8 / profile.beat_bytes)
+        admit = NEVER
+        if layer.table_mode != TableMode.OFF:
+            ahead += latencies.TABLE_BEATS
+            admit = prefetch.lanes + latencies.TABLE_COPY
+        # Frames that lane parameters allow, and the clocks in which read_lanes reads those of an output group.
+        self._lanes = prefetch.lanes + ahead + lane_beats + latencies.BIAS_TO_FRAME
+        self._lanes_spacing = math.ceil(
+            lane_beats * (profile.read_latency + latencies.ROW_TO_FRAME) / latencies.LANES_BUFFER
+        )
+        self._results = Results(layer, profile, admit=admit)
+        self._addends = AddendReader(profile)
+        self._waits = dict.fromkeys(Cause, 0)
+        self._frames = 0
+        self._taken = prefetch.weights - 1  # when the last block was taken, or its beats began to come
+        self._begin = self._group_begin = self._end = NEVER  # frames of the last pass, first frame of the last group
+        self._first_frame: int | None = None
+        self._row = NEVER  # when pad made the last row of a strip
+        self._rows = deque[int]([], maxlen=latencies.COMMANDS)
+        self._ends = deque[int]([], maxlen=2)
+
+    def run(self) -> LayerTiming:
+        """Compute all strips of all groups."""
+        layer = self._layer
+        self._commands = latencies.FIRST_COMMAND
+        load_end = NEVER
+        spacing = latencies.STRIP_SETUP if layer.strip_count > 1 else latencies.GROUP_SETUP
+        for group in range(layer.group_first, layer.group_first + layer.group_count):
+            for strip in range(layer.strip_first, layer.strip_first + layer.strip_count):
+                if len(self._rows) == latencies.COMMANDS:
+                    self._commands = max(self._commands, self._rows[0] + 2)
+                load_end = self._strip(group, strip, load_end)
+                self._commands += spacing
+        return LayerTiming(
+            first_frame=self._first_frame or 0,
+            last_frame=self._end,
+            end=self._results.end(self._profile.read_latency),
+            commands=self._commands - spacing,
+            last_pass=self._taken,
+            frames=self._frames,
+            waits=self._waits,
+        )
+
+    def _strip(self, group: int, strip: int, load_end: int) -> int:
+        """Compute one strip; returns the end of its load."""
+        layer, commands = self._layer, self._commands
+        rows = geometry.array_rows(layer, strip)
+        released = self._ends[0] if len(self._ends) == 2 else NEVER
+        start = commands + self._profile.read_latency + latencies.INPUT_READ
+        start = max(start, load_end + latencies.NEXT_LOAD, released)
+        load = StripLoad(layer, self._profile, group, rows, start)
+        first_row = max(self._row + latencies.NEXT_STRIP_ROW, commands + latencies.FIRST_ROW)
+        self._row = first_row
+        self._results.begin_strip(result_strip(layer, self._profile, strip, rows))
+        if layer.add_mode != AddMode.OFF:
+            turns = layer.out_count * self._profile.cpo // self._profile.cpi
+            self._results.admit = max(self._results.admit, self._addends.begin(commands, turns))
+        self._outs(StripPasses(layer, load, rows), first_row + latencies.ROW_TO_FRAME)
+        if layer.add_mode != AddMode.OFF:
+            pixels = (rows[1] - rows[0]) * layer.conv_width
+            self._addends.end(pixels * layer.out_count, self._results.admitted)
+        self._results.end_strip()
+        self._rows.append(self._row)
+        self._ends.append(self._end)
+        return load.end
+
+    def _outs(self, strip: StripPasses, ready: int) -> None:
+        """Compute the output groups of a strip, whose first frame pad can make in clock ``ready``.
+
+        Once they repeat, all but the last are counted instead.
+        """
+        count, out = self._layer.out_count, 0
+        state = periods = (NEVER, NEVER, NEVER)
+        while out < count:
+            waits = dict(self._waits)
+            self._out(strip, out, ready)
+            out += 1
+            before, (begin, end, written) = periods, state
+            state = (self._group_begin, self._end, self._results.written)
+            periods = (state[0] - begin, state[1] - end, state[2] - written)
+            repeats = out >= STEADY_FROM and periods == before and len(set(periods)) == 1
+            if repeats and out < count - 1 and self._results.keeps_up(periods[0]):
+                self._skip(count - 1 - out, periods[0], strip.pixels, waits)
+                out = count - 1
+
+    def _skip(self, groups: int, period: int, pixels: int, waits: dict[Cause, int]) -> None:
+        """Repeat the last output group; ``waits`` are those before it."""
+        clocks = groups * period
+        self._taken += clocks
+        self._begin += clocks
+        self._group_begin += clocks
+        self._end += clocks
+        self._row += clocks
+        self._frames += groups * self._passes * pixels
+        self._results.skip(groups, period)
+        for cause, total in waits.items():
+            self._waits[cause] += groups * (self._waits[cause] - total)
+
+    def _out(self, strip: StripPasses, out: int, ready: int) -> None:
+        """Compute one output group: the passes that wait for input, the others, and what leaves the last one."""
+        self._lanes = max(self._lanes, self._results.next_lanes(), self._group_begin + self._lanes_spacing)
+        number = 0
+        while out == 0 and number < self._loaded_passes and self._end < strip.loaded:
+            step, window = divmod(number, self._windows)
+            self._start(number, ready, strip.arrival(step, window))
+            before, (self._end, run) = self._end, strip.finish(step, window, self._begin)
+            self._count(strip, 1)
+            self._waits[Cause.INPUT] += self._end - self._begin + 1 - strip.pixels
+            number += 1
+        if number < self._passes - 1:
+            self._start(number, ready, NEVER)
+            self._repeat(strip, self._passes - 1 - number)
+            number = self._passes - 1
+        if number < self._passes:
+            self._start(number, ready, NEVER)
+            before, self._end, run = self._end, self._begin + strip.pixels - 1, strip.pixels
+            self._count(strip, 1)
+        self._leave(out, run)
+        above = self._end - strip.width if strip.height > 1 else before
+        self._row = max(self._row, above + 1 - latencies.ROW_TO_FRAME)
+
+    def _start(self, number: int, ready: int, arrival: int) -> None:
+        """Begin a pass as soon as pad, the input, the weights, and for a first pass the lane parameters are there."""
+        block = self._taken + self._block + 1
+        earliest = self._end + 1
+        bounds = (
+            (max(self._begin + latencies.PASS_SPACING, ready), Cause.RESTART),
+            (max(block, self._lanes if number == 0 else NEVER), Cause.WEIGHTS),
+            (arrival, Cause.INPUT),
+        )
+        begin, cause = max(bounds, key=lambda bound: bound[0])
+        begin = max(begin, earliest)
+        if self._first_frame is None:
+            self._first_frame = begin
+        else:
+            self._waits[cause] += begin - earliest
+        self._begin, self._taken = begin, begin - 1
+        if number == 0:
+            self._group_begin = begin
+
+    def _repeat(self, strip: StripPasses, passes: int) -> None:
+        """Compute passes that wait for nothing but their weights; the first one has begun."""
+        spacing = max(strip.pixels, self._block, latencies.PASS_SPACING)
+        cause = Cause.WEIGHTS if self._block >= latencies.PASS_SPACING else Cause.RESTART
+        self._waits[cause] += (passes - 1) * (spacing - strip.pixels)
+        self._begin += (passes - 1) * spacing
+        self._taken = self._begin - 1
+        self._end = self._begin + strip.pixels - 1
+        self._count(strip, passes)
+
+    def _leave(self, out: int, run: int) -> None:
+        """Send the sums of the last pass on, which waits for room behind the array."""
+        first, last = self._results.group(out, self._begin, self._end, run)
+        self._waits[Cause.OUTPUT] += last - self._end
+        self._begin, self._end = first, last
+        self._taken = first - 1
+
+    def _count(self, strip: StripPasses, passes: int) -> None:
+        self._frames += passes * strip.pixels

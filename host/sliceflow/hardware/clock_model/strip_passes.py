@@ -1,0 +1,67 @@
+"""pad: when the rows of a pass may go, while its strip is being loaded."""
+
+from __future__ import annotations
+
+import math
+
+from sliceflow.graph import geometry
+from sliceflow.graph.descriptor import Descriptor
+from sliceflow.hardware.clock_model import latencies
+from sliceflow.hardware.clock_model.load import StripLoad
+
+
+class StripPasses:
+    """The passes over one strip.
+
+    Attributes:
+        height, width, pixels: rows, columns and frames of a pass.
+        loaded: frame from which no pass waits for input.
+    """
+
+    def __init__(self, layer: Descriptor, load: StripLoad, rows: geometry.Range) -> None:
+        self._layer, self._load = layer, load
+        self.height, self.width = rows[1] - rows[0], layer.conv_width
+        self.pixels = self.height * self.width
+        self.loaded = load.end + latencies.ROW_TO_FRAME
+        # Rows of the input behind the lowest tap of the first row, from the first row that is loaded.
+        self._reach = (
+            rows[0] * layer.stride_y - layer.pad_top - load.first_row + (layer.taps_y - 1) * layer.dilation_y + 1
+        )
+
+    def arrival(self, step: int, window: int) -> int:
+        """Clock from which the first frame of a pass has its input.
+
+        Args:
+            step: input step.
+            window: number of the pass's window in the step.
+        """
+        return self._frame(step, self._needed(window))
+
+    def finish(self, step: int, window: int, begin: int) -> tuple[int, int]:
+        """Last frame of a pass that begins with frame ``begin``, and the frames behind its last wait for input."""
+        end, run = begin + self.pixels - 1, self.pixels
+        needed, stride = self._needed(window), self._layer.stride_y
+        if self._frame(step, needed + (self.height - 1) * stride) <= begin:
+            return end, run
+        for row in self._rows(needed):
+            frames = (self.height - row) * self.width
+            resumed = self._frame(step, needed + row * stride)
+            if resumed + frames - 1 > end:
+                end, run = resumed + frames - 1, frames
+        return end, run
+
+    def _needed(self, window: int) -> int:
+        """Input rows that the first row of a window needs."""
+        return self._reach + window // self._layer.windows_x * self._layer.window_step_y
+
+    def _frame(self, step: int, rows: int) -> int:
+        return self._load.available(step, rows) + latencies.ROW_TO_FRAME
+
+    def _rows(self, needed: int) -> set[int]:
+        """Rows of a pass at which waiting for input may end: between them, frames and input both come evenly."""
+        load, stride = self._load, self._layer.stride_y
+        loaded = range(0, load.rows + 1, load.band) if load.band < load.rows else (load.rows - 1, load.rows)
+        borders = {loaded[0], loaded[1], loaded[-2], loaded[-1]} if load.rows else set[int]()
+        rows = {math.ceil((border + 1 - needed) / stride) for border in borders}
+        rows |= {1, self.height // 2, self.height - 1}
+        return {row for row in rows if 0 < row < self.height}
