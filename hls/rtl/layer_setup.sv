@@ -42,6 +42,11 @@ module layer_setup
     DRAIN0, DRAIN1, DRAIN2, LAST
   } step_t;
 
+  logic [31:0] ninths, plane_steps, windows, first_group, reach_windows, pad_third;
+  logic [31:0] first_slice, outs, out_strips;
+  layer_plan_t plan;
+  assign plan_o = plan;
+
   wire dense = is_dense(layer_i.op);
   wire pointwise = layer_i.op == OP_POINTWISE;
   wire [39:0] in_row = 40'(layer_i.in_width) << WORD_SHIFT;
@@ -49,6 +54,8 @@ module layer_setup
   wire [39:0] pool_row = 40'(layer_i.pool_width) << WORD_SHIFT;
   wire [31:0] block_beats = dense ? DENSE_BEATS : layer_i.op == OP_PASS ? 32'd0 : DEPTHWISE_BEATS;
   wire [31:0] output_groups = dense ? (layer_i.out_slices + (32'(1) << RATIO_SHIFT) - 32'd1) >> RATIO_SHIFT : layer_i.out_slices;
+  // Words of a bank row: a third of the columns, or all of them.
+  wire [31:0] row_scale = pointwise ? layer_i.in_width : 32'(plan.bank_columns);
   wire [31:0] steps = pointwise ? ninths : layer_i.op == OP_CONV ? layer_i.in_slices : 32'd1;
 
   step_t step, step_a, step_b;
@@ -58,10 +65,6 @@ module layer_setup
   logic [39:0] b;
   assign operand_a_o = running ? a : '0;
   assign operand_b_o = running ? b : '0;
-  logic [31:0] ninths, plane_steps, windows, first_group, reach_windows, pad_third;
-  logic [31:0] first_slice, outs, out_strips;
-  layer_plan_t plan;
-  assign plan_o = plan;
 
   always_comb begin
     a = '0;
@@ -110,8 +113,6 @@ module layer_setup
       default: ;
     endcase
   end
-  // Words of a bank row: a third of the columns, or all of them.
-  wire [31:0] row_scale = pointwise ? layer_i.in_width : 32'(plan.bank_columns);
 
   // A coordinate from its place and the product with THIRD; POINTWISE keeps whole columns and rows.
   function automatic coordinate_t coordinate(logic [31:0] at, logic [39:0] thirds, logic whole);

@@ -45,6 +45,7 @@ module strip_setup
   wire global_pool = layer_i.pool_mode == POOL_GLOBAL_MAX || layer_i.pool_mode == POOL_GLOBAL_AVERAGE;
   wire windowed = layer_i.pool_mode == POOL_MAX || layer_i.pool_mode == POOL_AVERAGE;
   wire pointwise = layer_i.op == OP_POINTWISE;
+  wire [31:0] row_scale = pointwise ? layer_i.in_width : 32'(plan_i.bank_columns);
 
   step_t step, step_a, step_b;
   logic running, valid_a, valid_b;
@@ -78,7 +79,6 @@ module strip_setup
       default: ;
     endcase
   end
-  wire [31:0] row_scale = pointwise ? layer_i.in_width : 32'(plan_i.bank_columns);
 
   function automatic logic [15:0] clip(logic signed [39:0] row, logic [31:0] end_of_map);
     if (row < 0) clip = '0;
