@@ -42,15 +42,15 @@ module pool_average #(
 
   // The record: read all banks, choose one.
   logic [RECORD-1:0] read[BANKS];
-  for (genvar bank = 0; bank < BANKS; ++bank) begin : g_bank
+  for (genvar n = 0; n < BANKS; ++n) begin : g_bank
     (* ram_style = "distributed" *) logic [RECORD-1:0] records[ROWS];
     always_ff @(posedge clk_i) begin
       if (scales_write_i && scales_index_i < 8'(ROWS)) begin
-        records[scales_index_i[ROW_BITS-1:0]] <= {scales_data_i[bank*64+32+:6], scales_data_i[bank*64+:32]};
+        records[scales_index_i[ROW_BITS-1:0]] <= {scales_data_i[n*64+32+:6], scales_data_i[n*64+:32]};
       end
     end
     always_ff @(posedge clk_i) begin
-      if (valid_i) read[bank] <= records[record_i[3+:ROW_BITS]];
+      if (valid_i) read[n] <= records[record_i[3+:ROW_BITS]];
     end
   end
 

@@ -128,7 +128,7 @@ module pool_windows #(
     end
   end
 
-  for (genvar lane = 0; lane < CPO; ++lane) begin : g_lane
+  for (genvar lane = 0; lane < CPO; ++lane) begin : g_total
     assign total_o[lane*TOTAL+:TOTAL] = g_along[POOL_WINDOW-1].total[lane];
   end
 
