@@ -182,10 +182,11 @@ def page(results: list[dict[str, Any]], profile: Profile) -> str:
         "Predicted, not measured: the clocks above with another number of passes.\n\n"
         "- *Tiled*: a frame of nine taps may also be three taps in a row, or in a column, of three input slices, or\n"
         "  one tap of nine slices. With bank `(row + slice) % 3 * 3 + (column + slice / 3) % 3` no two of them meet\n"
-        "  in a bank. A 5x5 kernel is then 9 + 6 + 6 + 4 taps without idle multipliers instead of four windows, a 1x7\n"
-        "  kernel 3 + 3 + 1 instead of three windows with one row each, and a 1x1 kernel is the last case.\n"
+        "  in a bank. A 5x5 kernel is then 9 + 6 + 6 + 4 taps with few idle multipliers instead of four windows. Rows\n"
+        "  of seven taps, which now take one tap of nine slices a frame, idle less if slices are no multiple of nine.\n"
+        "  Pools, and the ninth of a 1x1 kernel whose slices are no multiple of nine, stay as they are.\n"
         "- *Unrolled stem*: the host writes every window of the image as the channels of one pixel (im2col), so that\n"
-        "  three input channels no longer occupy a whole slice.",
+        "  three input channels no longer occupy a whole slice. A 3x3 stem wins nothing: it is one pass already.",
     ]
     return "\n\n".join(parts)
 
