@@ -78,7 +78,9 @@ async def memory_error_names_the_layer(dut: Any) -> None:
             bench.clear()
             side = bench.readers.get(port, bench.writer)
             side.fail_at = 0
-            assert await bench.launch(bench.load(case), layer, 1) == layer << 8 | MEMORY, (layer, port, case.describe())
+            status = await bench.launch(bench.load(case), layer, 1)
+            wanted = layer << 8 | MEMORY if side.beats else 0  # a layer may see nothing but padding
+            assert status == wanted, f"layer {layer}, {port}: {status:#x}\n{case.describe()}"
     bench.clear()
     await run(bench, bench.load(case))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sliceflow.devices.status import TOO_BIG, UNKNOWN, VERSION
 from sliceflow.errors import UserError
+from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import BYTES, AddMode, Descriptor, Op, PoolMode
 from sliceflow.graph.validate import validate_parameters, validate_program
 from sliceflow.hardware.cycles import predict
@@ -43,10 +44,17 @@ def small_program(
 
 
 def uses_every_port(case: Case) -> bool:
-    """Whether the program has an addend and weights."""
-    return any(layer.add_mode != AddMode.OFF for layer in case.descriptors) and any(
-        layer.op != Op.PASS for layer in case.descriptors
+    """Whether the program has an addend, weights, and inputs that are not all padding."""
+    layers = case.descriptors
+    return (
+        any(layer.add_mode != AddMode.OFF for layer in layers)
+        and any(layer.op != Op.PASS for layer in layers)
+        and any(first < end for layer in layers for first, end in [_rows_read(layer)])
     )
+
+
+def _rows_read(layer: Descriptor) -> geometry.Range:
+    return geometry.input_rows(layer, geometry.array_rows(layer, 0, layer.strips))
 
 
 def divisible(case: Case) -> bool:
