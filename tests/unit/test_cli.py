@@ -148,7 +148,7 @@ def test_doctor_lists_everything(capsys):
     document = json.loads(capsys.readouterr().out)
     assert {"numpy", "g++", "verilator", "pyxrt", "v++"} <= {tool["name"] for tool in document["tools"]}
     assert all(tool["fix"] and tool["needed_for"] for tool in document["tools"] if not tool["found"])
-    assert document["devices"] == ["csim", "reference"]
+    assert document["devices"] == ["csim", "reference", "rtl"]
     assert main(["doctor"]) == 0
     assert "needed for" in capsys.readouterr().out
 

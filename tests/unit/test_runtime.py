@@ -153,7 +153,7 @@ def test_unknown_names_are_refused():
     session = Session(tiny_program.tiny_program(), device="reference")
     with pytest.raises(UserError, match="no output 'nothing'"):
         session.run(["nothing"], {"x": GOOD})
-    for name in ("rtl", "xrt:0", "pynq", "gpu"):
+    for name in ("xrt:0", "pynq", "gpu"):
         with pytest.raises(UserError, match="no device called"):
             open_device(name, session.program)
     with pytest.raises(UserError, match="must be positive"):
