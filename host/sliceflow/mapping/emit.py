@@ -64,6 +64,12 @@ def emit(
     program[: encoded.size] = encoded
     reporter = _Reporter(found, profile, layouts)
     steps, models = _steps(model, actions)
+    estimates = [
+        estimate
+        for step in steps
+        if isinstance(step, FpgaStep)
+        for estimate in cycles.predict_launch(descriptors[step.first : step.first + step.count], profile)
+    ]
     return Program(
         name=name,
         source_sha256=source_sha256,
@@ -71,7 +77,7 @@ def emit(
         inputs=tuple(_interface(value) for value in model.graph.inputs),
         outputs=tuple(_interface(value) for value in model.graph.outputs),
         tensors=_tensors(layouts, placement, actions),
-        layers=tuple(reporter.layers(actions, descriptors)),
+        layers=tuple(reporter.layers(actions, descriptors, estimates)),
         steps=tuple(steps),
         descriptors=descriptors,
         program=program,
@@ -184,13 +190,15 @@ class _Reporter:
         self._profile = profile
         self._layouts = layouts
 
-    def layers(self, actions: Sequence[Action], descriptors: Sequence[Descriptor]) -> list[Layer]:
+    def layers(
+        self, actions: Sequence[Action], descriptors: Sequence[Descriptor], estimates: Sequence[cycles.CycleEstimate]
+    ) -> list[Layer]:
         """One entry for each accelerator layer, CPU node and transform."""
         result: list[Layer] = []
-        waiting = iter(descriptors)
+        waiting = iter(zip(descriptors, estimates, strict=True))
         for action in actions:
             if isinstance(action, LayerPlan):
-                result.append(self._fpga(action, next(waiting)))
+                result.append(self._fpga(action, *next(waiting)))
             elif isinstance(action, CpuWork):
                 result += [self._cpu(node, action) for node in action.nodes]
             elif isinstance(action, (ToDevice, ToHost)):
@@ -203,8 +211,7 @@ class _Reporter:
                 result[index] = dataclasses.replace(layer, name=f"{layer.name}#{seen + 1}")
         return result
 
-    def _fpga(self, plan: LayerPlan, layer: Descriptor) -> Layer:
-        estimate = cycles.predict(layer, self._profile)
+    def _fpga(self, plan: LayerPlan, layer: Descriptor, estimate: cycles.CycleEstimate) -> Layer:
         computed = estimate.ideal * self._profile.multipliers
         slices_in, slices_out = (self._layouts[t.value].slices for t in (plan.input, plan.output))
         flat = plan.input.height * plan.input.width if plan.flatten_input else 1
