@@ -225,7 +225,6 @@ module load
   assign loaded_rows_o = mine ? (strip.pointwise ? band : row) : '0;
 
   // --- One register stage to the banks. ---
-  wire [BEAT_BITS-1:0] shifted = beat >> (32'(offset) * WORD);
   always_ff @(posedge clk_i) begin
     write_o <= place && !rst_i;
     if (place) begin
@@ -235,7 +234,7 @@ module load
       write_class_o <= column_class;
       write_address_o <= row_base + (strip.pointwise ? {4'd0, column} : third);
       write_count_o <= count;
-      write_data_o <= shifted[LOAD_WORDS*WORD-1:0];
+      write_data_o <= (LOAD_WORDS*WORD)'(beat >> (32'(offset) * WORD));
     end
   end
 

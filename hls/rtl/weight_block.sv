@@ -42,7 +42,9 @@ module weight_block
   wire complete = fill && (identity || index == last);
   assign block_valid_o = full;
 
-  logic [DENSE_BEATS*BEAT_BITS-1:0] next;
+  // verilator lint_off UNUSEDSIGNAL
+  logic [DENSE_BEATS*BEAT_BITS-1:0] next;  // the last beat's rest is not used
+  // verilator lint_on UNUSEDSIGNAL
   assign block_o = next[BLOCK-1:0];
 
   // Bit of weight n of a depthwise block in the dense one.

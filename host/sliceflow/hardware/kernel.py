@@ -12,6 +12,8 @@ CONFIG_HEADER = "config.h"
 """Name under which ``kernel.h`` includes the configuration."""
 TOP = "sliceflow_kernel"
 """Name of the top function and of the top module."""
+SIMULATED_SUMS = "mul_fast.sv"
+"""The one module that only simulators use; synthesis has mul_tree.sv in its place."""
 
 
 def source_folder() -> Path:
@@ -26,6 +28,13 @@ def source_folder() -> Path:
 def rtl_folder() -> Path:
     """The folder with ``sliceflow_kernel.sv``, as ``source_folder``."""
     return _folder("rtl", f"{TOP}.sv")
+
+
+def rtl_sources() -> list[Path]:
+    """The SystemVerilog files that are synthesized: packages first, in an order that compiles, then modules by name."""
+    files = sorted(rtl_folder().glob("*.sv"))
+    packages = [path for path in files if path.stem.endswith("_pkg")]
+    return packages + [path for path in files if path not in packages and path.name != SIMULATED_SUMS]
 
 
 def _folder(name: str, top: str) -> Path:
