@@ -168,7 +168,7 @@ def set_in(*path_and_value):
         (set_in("surprise", 1), "unknown key 'surprise'"),
         (lambda d: d.pop("steps"), "missing key 'steps'"),
         (set_in("format", "other"), "not the manifest of a Sliceflow artifact"),
-        (set_in("format_version", 2), "format version 2, not 1"),
+        (set_in("format_version", 1), "format version 1, not 2"),
         (set_in("format_version", True), "format version True"),
         (set_in("activation_words", True), "must stand here, not True"),
         (set_in("activation_words", 1.5), "must stand here, not 1.5"),

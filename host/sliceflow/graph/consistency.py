@@ -12,8 +12,19 @@ from collections.abc import Iterable
 import numpy as np
 
 from sliceflow.graph.plain import refuse
-from sliceflow.graph.program import CpuStep, FpgaStep, Layer, Program, Tensor, TransformStep, Value, tensor_types
-from sliceflow.graph.validate import validate_parameters, validate_program
+from sliceflow.graph.program import (
+    MAX_UNROLLED_CHANNELS,
+    CpuStep,
+    FpgaStep,
+    Layer,
+    Program,
+    Tensor,
+    TransformStep,
+    Unrolling,
+    Value,
+    tensor_types,
+)
+from sliceflow.graph.validate import MAX_SIDE, validate_parameters, validate_program
 from sliceflow.graph.wiring import check_wiring
 from sliceflow.hardware.profile import Profile
 
@@ -184,6 +195,9 @@ def _check_transform(step: TransformStep, program: Program, values: Values, wher
     if step.dtype not in {"float32", tensor.dtype}:
         refuse(f"a tensor of type {tensor.dtype} cannot be transformed to {step.dtype!a}", where)
     elements = tensor.channels * tensor.height * tensor.width
+    if step.unrolling is not None:
+        _check_unrolling(step, step.unrolling, tensor, where)
+        elements = math.prod(step.shape)
     if not step.shape or any(size < 1 for size in step.shape) or math.prod(step.shape) != elements:
         refuse(f"the shape {step.shape} does not have the {elements} elements of tensor {step.tensor!a}", where)
     if step.direction == "to_device":
@@ -195,3 +209,24 @@ def _check_transform(step: TransformStep, program: Program, values: Values, wher
         values[step.value] = (step.shape, step.dtype)
     else:
         refuse(f"direction must be to_device or to_host, not {step.direction!a}", where)
+
+
+def _check_unrolling(step: TransformStep, unrolling: Unrolling, tensor: Tensor, where: str) -> None:
+    """Bounds that keep the runtime's loops and positions small, whatever a file says."""
+    if step.direction != "to_device":
+        refuse(f"only a transform to_device unrolls, not {step.direction!a}", where)
+    if tensor.channels > MAX_UNROLLED_CHANNELS:
+        refuse(f"an unrolled tensor has at most {MAX_UNROLLED_CHANNELS} channels, not {tensor.channels}", where)
+    if unrolling.rows < 1 or unrolling.columns < 1:
+        refuse(f"rows and columns must be positive, not {unrolling.rows} x {unrolling.columns}", where)
+    steps = (unrolling.stride_y, unrolling.stride_x, unrolling.dilation_y, unrolling.dilation_x)
+    if min(steps) < 1 or max(steps) > MAX_SIDE:
+        refuse(f"strides and dilations must lie in 1..{MAX_SIDE}, not {steps}", where)
+    pads = (unrolling.pad_top, unrolling.pad_left)
+    if min(pads) < 0 or max(pads) > MAX_SIDE:
+        refuse(f"paddings must lie in 0..{MAX_SIDE}, not {pads}", where)
+    if len(step.shape) != 4 or step.shape[0] != 1 or unrolling.taps * step.shape[1] != tensor.channels:
+        refuse(
+            f"the shape {step.shape}, unrolled {unrolling.taps} times, is not the tensor's {tensor.channels} channels",
+            where,
+        )

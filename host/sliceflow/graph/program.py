@@ -18,7 +18,9 @@ from sliceflow.graph.descriptor import BYTES, Descriptor
 from sliceflow.hardware.profile import Profile
 
 FORMAT = "sliceflow-program"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+MAX_UNROLLED_CHANNELS = 4096
+"""Most channels of an unrolled tensor: the host writes them one by one."""
 _OFFSETS = {"uint8": 1 << 7, "uint16": 1 << 15}
 
 
@@ -84,6 +86,36 @@ class Tensor:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Unrolling:
+    """How the host rearranges an image (C, H, W): taps of a kernel become channels of the device tensor.
+
+    Channel ``(i*columns + j)*C + c`` of the tensor holds at row y, column x the image's channel c at row
+    ``y*stride_y + i*dilation_y - pad_top``, column ``x*stride_x + j*dilation_x - pad_left``; outside the image, the
+    tensor's zero point.
+
+    Attributes:
+        rows, columns: taps that become channels.
+        stride_y, stride_x: image rows (columns) from one of the tensor to the next.
+        dilation_y, dilation_x: image rows (columns) from one tap to the next.
+        pad_top, pad_left: rows (columns) in front of the image.
+    """
+
+    rows: int
+    columns: int
+    stride_y: int
+    stride_x: int
+    dilation_y: int
+    dilation_x: int
+    pad_top: int
+    pad_left: int
+
+    @property
+    def taps(self) -> int:
+        """Channels of the tensor for each of the image."""
+        return self.rows * self.columns
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TransformStep:
     """A tensor crosses between host and accelerator: layout, and quantization where the host value is float.
 
@@ -93,6 +125,7 @@ class TransformStep:
         tensor: name of the device tensor.
         shape: shape of the host value with batch 1, ``(1, C, H, W)`` or any shape with the same elements in order.
         dtype: type of the host value; ``float32`` is quantized or dequantized on the way, the tensor's own type is not.
+        unrolling: only ``to_device``: the value, whose shape is (1, C, H, W), is rearranged on the way.
     """
 
     direction: str
@@ -100,6 +133,7 @@ class TransformStep:
     tensor: str
     shape: tuple[int, ...]
     dtype: str
+    unrolling: Unrolling | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

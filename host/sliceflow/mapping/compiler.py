@@ -20,6 +20,7 @@ from sliceflow.mapping.lower import DoesNotFitError
 from sliceflow.mapping.partition import Partition, is_glue, macs_of, partition
 from sliceflow.mapping.plan import LayerPlan, Refusal
 from sliceflow.mapping.schedule import Action, Scheduler
+from sliceflow.mapping.unroll import unroll_stems
 from sliceflow.passes.view import constant, is_op, static_shape
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class CompileOptions(TypedDict, total=False):
     cpu_nodes: Collection[str]
     input_shapes: Mapping[str, Sequence[int]] | None
     keep_islands: bool
+    unroll: bool
 
 
 def compile_model(
@@ -84,6 +86,7 @@ def trace_compilation(
     cpu_nodes: Collection[str] = (),
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     keep_islands: bool = False,
+    unroll: bool = True,
 ) -> Trace:
     """Compile a normalized model and keep what each step made.
 
@@ -95,6 +98,7 @@ def trace_compilation(
         cpu_nodes: names of nodes that must stay on the CPU.
         input_shapes: shapes for dynamic inputs.
         keep_islands: keep small islands on the accelerator even where the crossings cost more.
+        unroll: let the host unroll the kernels of stems where that pays (``sliceflow.mapping.unroll``).
 
     Raises:
         UserError: nothing can run on the accelerator, or the model cannot be taken at all.
@@ -106,9 +110,10 @@ def trace_compilation(
         merged = partition(bound, profile, forbidden=forbidden, keep_islands=keep_islands)
         if not merged.layers:
             raise _nothing_mapped(merged, profile)
-        actions = Scheduler(bound, merged).run()
+        mapped = unroll_stems(merged, profile) if unroll else merged
+        actions = Scheduler(bound, mapped).run()
         try:
-            program = emit(bound, merged, actions, profile, name=name, source_sha256=source_sha256)
+            program = emit(bound, mapped, actions, profile, name=name, source_sha256=source_sha256)
         except DoesNotFitError as error:
             logger.info("%s stays on the CPU: %s", error.plan.name, error.reason)
             refusal = Refusal(error.reason, error.fix)

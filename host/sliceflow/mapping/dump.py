@@ -68,7 +68,13 @@ def _placed(trace: Trace) -> list[dict[str, Any]]:
 def _action(action: Action) -> dict[str, Any]:
     if isinstance(action, (ToDevice, ToHost)):
         kind = "to_device" if isinstance(action, ToDevice) else "to_host"
-        return {"do": kind, "value": str(action.value.name), "tensor": action.tensor.name}
+        unrolling = action.tensor.unrolling
+        return {
+            "do": kind,
+            "value": str(action.value.name),
+            "tensor": action.tensor.name,
+            "unrolling": dataclasses.asdict(unrolling) if unrolling else None,
+        }
     if isinstance(action, CpuWork):
         return {
             "do": "cpu",
@@ -119,7 +125,8 @@ def to_dot(trace: Trace) -> str:
 
 def _drawn(action: Action) -> tuple[Sequence[str], Sequence[str], str, str]:
     if isinstance(action, ToDevice):
-        return [str(action.value.name)], [_key(action.tensor)], "to device", _COLOURS["transform"]
+        label = "to device" if action.tensor.unrolling is None else "unrolled to device"
+        return [str(action.value.name)], [_key(action.tensor)], label, _COLOURS["transform"]
     if isinstance(action, ToHost):
         return [_key(action.tensor)], [str(action.value.name)], "to host", _COLOURS["transform"]
     if isinstance(action, CpuWork):

@@ -162,6 +162,7 @@ def _steps(model: ir.Model, actions: Sequence[Action]) -> tuple[list[Step], dict
                     tensor=action.tensor.name,
                     shape=static_shape(action.value) or (1, *action.tensor.size),
                     dtype=_dtype(action.value),
+                    unrolling=action.tensor.unrolling,
                 )
             )
         elif isinstance(action, CpuWork):
@@ -259,6 +260,10 @@ class _Reporter:
         kind = "quantize and slice" if inward else "unslice and dequantize"
         if action.value.dtype not in (None, ir.DataType.FLOAT) or action.tensor.quant is None:
             kind = "slice" if inward else "unslice"
+        channels = action.tensor.channels
+        if action.tensor.unrolling is not None:
+            kind = "quantize, unroll and slice" if kind == "quantize and slice" else "unroll and slice"
+            channels //= action.tensor.unrolling.taps
         return Layer(
             name=f"{'to_device' if inward else 'to_host'}:{action.tensor.name}",
             placement="transform",
@@ -266,7 +271,7 @@ class _Reporter:
             reason="the tensor crosses to the FPGA" if inward else "the tensor crosses to the CPU",
             inputs=(names[0] if inward else names[1],),
             outputs=(names[1] if inward else names[0],),
-            channels_in=action.tensor.channels,
+            channels_in=channels,
             channels_out=action.tensor.channels,
         )
 

@@ -15,18 +15,23 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.graph.descriptor import AddMode, PoolMode, TableMode
+from sliceflow.graph.program import Unrolling
 from sliceflow.mapping.onnx_view import Quant
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TensorSpec:
-    """A tensor for the accelerator's memory: the value that holds it, its size (C, H, W), its quantization."""
+    """A tensor for the accelerator's memory: the value that holds it, its size (C, H, W), its quantization.
+
+    With an ``unrolling`` the size is that of the unrolled tensor, which the host makes of the value.
+    """
 
     value: ir.Value
     channels: int
     height: int
     width: int
     quant: Quant | None
+    unrolling: Unrolling | None = None
 
     @property
     def name(self) -> str:
@@ -70,6 +75,7 @@ class Kernel:
         stride, dilation: (rows, columns).
         pad: (top, left, bottom, right).
         group: channel groups.
+        filling: weights that are zero because the model has no such taps.
     """
 
     weights: NDArray[Any]
@@ -79,6 +85,7 @@ class Kernel:
     dilation: tuple[int, int] = (1, 1)
     pad: tuple[int, int, int, int] = (0, 0, 0, 0)
     group: int = 1
+    filling: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -170,7 +177,7 @@ class LayerPlan:
         """Useful multiply-accumulates of one image."""
         if self.kernel is None:
             return 0
-        return int(self.kernel.weights.size) * self.array_size[0] * self.array_size[1]
+        return (int(self.kernel.weights.size) - self.kernel.filling) * self.array_size[0] * self.array_size[1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

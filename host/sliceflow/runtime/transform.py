@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceflow.graph.program import Tensor, TransformStep, lane_index
+from sliceflow.graph.program import Tensor, TransformStep, Unrolling, lane_index
 from sliceflow.hardware.profile import Profile
 
 
@@ -54,13 +54,59 @@ def pack(channels_first: NDArray[Any], tensor: Tensor, profile: Profile) -> NDAr
     Returns:
         ``[slices, H, W, CPI]`` in the stored type; unused lanes are zero.
     """
-    image = np.ascontiguousarray(channels_first).reshape(tensor.channels, tensor.height, tensor.width)
-    if tensor.stored_offset:  # flipping the top bit subtracts half the range
-        image = (image ^ image.dtype.type(tensor.stored_offset)).view(f"i{image.itemsize}")
+    image = _signed(channels_first, tensor).reshape(tensor.channels, tensor.height, tensor.width)
     lanes = np.zeros((tensor.slices * profile.cpi, tensor.height, tensor.width), stored_dtype(profile))
     lanes[lane_index(tensor.runs, profile.cpi)] = image
     words = lanes.reshape(tensor.slices, profile.cpi, tensor.height, tensor.width)
     return np.ascontiguousarray(words.transpose(0, 2, 3, 1))
+
+
+def _signed(values: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
+    """Values of the tensor's own type, as they are stored."""
+    stored = np.ascontiguousarray(values)
+    if tensor.stored_offset:  # flipping the top bit subtracts half the range
+        stored = (stored ^ stored.dtype.type(tensor.stored_offset)).view(f"i{stored.itemsize}")
+    return stored
+
+
+def unroll(image: NDArray[Any], unrolling: Unrolling, tensor: Tensor, profile: Profile) -> NDArray[Any]:
+    """Lay out one image for the accelerator, rearranged as ``Unrolling`` says.
+
+    Args:
+        image: ``[C, H, W]`` of the tensor's own type.
+        unrolling: what goes where.
+        tensor: where the channels stand. Its zero point stands for what lies outside the image.
+        profile: the accelerator.
+
+    Returns:
+        ``[slices, H', W', CPI]`` in the stored type; unused lanes are zero.
+    """
+    image = _signed(image, tensor)
+    words = np.zeros((tensor.slices, tensor.height, tensor.width, profile.cpi), stored_dtype(profile))
+    channels, height, width = image.shape
+    rows = [
+        _inside(tap * unrolling.dilation_y - unrolling.pad_top, unrolling.stride_y, tensor.height, height)
+        for tap in range(unrolling.rows)
+    ]
+    columns = [
+        _inside(tap * unrolling.dilation_x - unrolling.pad_left, unrolling.stride_x, tensor.width, width)
+        for tap in range(unrolling.columns)
+    ]
+    for number, position in enumerate(lane_index(tensor.runs, profile.cpi).tolist()):
+        tap, channel = divmod(number, channels)
+        (to_rows, from_rows), (to_columns, from_columns) = rows[tap // len(columns)], columns[tap % len(columns)]
+        plane = words[position // profile.cpi, :, :, position % profile.cpi]
+        plane[...] = tensor.zero_point - tensor.stored_offset
+        plane[to_rows, to_columns] = image[channel, from_rows, from_columns]
+    return words
+
+
+def _inside(offset: int, stride: int, cells: int, side: int) -> tuple[slice, slice]:
+    """The cells k whose position ``k*stride + offset`` lies in ``0 .. side``, and those positions."""
+    first = min(cells, max(0, -(offset // stride)))
+    last = min(cells, max(first, (side - 1 - offset) // stride + 1))
+    begin = max(0, first * stride + offset)
+    return slice(first, last), slice(begin, begin + (last - first) * stride, stride)
 
 
 def unpack(words: NDArray[Any], tensor: Tensor, profile: Profile) -> NDArray[Any]:
@@ -89,7 +135,10 @@ def to_device(value: NDArray[Any], step: TransformStep, tensor: Tensor, profile:
     """The bytes to write at the tensor's base: one host value, quantized if it is float, in slices."""
     if step.dtype == "float32" and tensor.dtype != "float32":
         value = quantize(value, tensor.scale, tensor.zero_point, tensor.dtype)
-    return pack(value.astype(tensor.dtype, copy=False), tensor, profile).tobytes()
+    image = value.astype(tensor.dtype, copy=False)
+    if step.unrolling is not None:
+        return unroll(image.reshape(step.shape[1:]), step.unrolling, tensor, profile).tobytes()
+    return pack(image, tensor, profile).tobytes()
 
 
 def to_host(data: bytes, step: TransformStep, tensor: Tensor, profile: Profile) -> NDArray[Any]:
