@@ -170,7 +170,7 @@ module load
       {slice, band, row, column, group_base, band_base, row_base, third} <= '0;
       {row_class, column_class, bank} <= '0;
     end else if (place) begin
-      offset <= offset + OFFSET_BITS'(count);
+      if (BEAT_WORDS > 1) offset <= offset + OFFSET_BITS'(count);
       column <= column + {12'd0, count};
       column_class <= wraps ? 2'(columns_on - 3'd3) : columns_on[1:0];
       third <= third + {16'd0, count / 4'd3} + {19'd0, wraps};
