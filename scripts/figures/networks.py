@@ -11,7 +11,6 @@ from models import zoo
 from models.export import export_onnx
 from sliceflow.cli.building import as_if_quantized
 from sliceflow.frontend import load_model
-from sliceflow.graph.artifact import load_program, save_program
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
@@ -20,25 +19,17 @@ SEED = 0
 """Of the weights."""
 
 
-def compiled(name: str, profile: Profile, artifacts: Path | None = None) -> Program:
+def compiled(name: str, profile: Profile) -> Program:
     """A network with seeded weights, quantized with the ranges of one random image, as a program.
 
     Args:
         name: name in ``models.zoo``.
         profile: the accelerator.
-        artifacts: folder that keeps programs from one run to the next; one made by other sources of the compiler is
-            used as it is, so empty it when they change.
     """
-    kept = artifacts / f"{name}-{profile.name}" if artifacts else None
-    if kept is not None and kept.exists():
-        return load_program(kept)
     torch.set_num_threads(1)
     entry = zoo.entry(name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export_onnx(zoo.seed_weights(zoo.build(entry.shape), SEED), entry.image_shape, path)
         model = as_if_quantized(load_model(path), None, profile)
-    program = compile_model(model, profile, name=name, source_sha256="0" * 64)
-    if kept is not None:
-        save_program(program, kept, {})
-    return program
+    return compile_model(model, profile, name=name, source_sha256="0" * 64)
