@@ -58,7 +58,9 @@ module weight_block
         next <= '0;
         for (int unsigned n = 0; n < CPI; ++n) next[diagonal(n)] <= 1'b1;
       end else if (dense) begin
-        next[index*BEAT_BITS+:BEAT_BITS] <= beat_i;
+        for (int unsigned b = 0; b < DENSE_BEATS; ++b) begin  // an enable for each beat; an index would make a shifter
+          if (index == INDEX_BITS'(b)) next[b*BEAT_BITS+:BEAT_BITS] <= beat_i;
+        end
       end else begin
         if (index == 0) next <= '0;
         for (int unsigned b = 0; b < DEPTHWISE_BEATS; ++b) begin
