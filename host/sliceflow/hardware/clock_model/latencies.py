@@ -60,6 +60,8 @@ LANES_AHEAD = 2
 """Output groups whose lane parameters read_lanes holds."""
 LANES_TO_FRAME = 4
 """From the first sum of an output group, which frees a place there, to the first frame of the group that takes it."""
+LANES_AGAIN = 4
+"""From a beat of lane parameters that leaves read_lanes to a beat in its place, beside a read latency."""
 TABLE_COPY = 69
 """From a table's first beat until activation has copied it; no sum is admitted before."""
 TABLE_BEATS = 4

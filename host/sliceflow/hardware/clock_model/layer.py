@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
 from collections import deque
 
 from sliceflow.graph import geometry
-from sliceflow.graph.descriptor import AddMode, Descriptor, TableMode
+from sliceflow.graph.descriptor import AddMode, Descriptor
 from sliceflow.hardware.clock_model import latencies
 from sliceflow.hardware.clock_model.addend import AddendReader
+from sliceflow.hardware.clock_model.lanes import LaneReader
 from sliceflow.hardware.clock_model.load import NEVER, StripLoad
 from sliceflow.hardware.clock_model.result_strip import result_strip
 from sliceflow.hardware.clock_model.results import Results
-from sliceflow.hardware.clock_model.strip_passes import StripPasses
+from sliceflow.hardware.clock_model.strip_passes import Stream, StripPasses
 from sliceflow.hardware.profile import Profile
 
 STEADY_FROM = 3
@@ -74,18 +74,8 @@ class LayerModel:
         self._windows = layer.windows_y * layer.windows_x
         self._loaded_passes = geometry.steps(layer) * self._windows
         self._block = geometry.block_bytes(layer, profile) // profile.beat_bytes
-        lane_beats = profile.lane_block_bytes // profile.beat_bytes
-        ahead = math.ceil(geometry.scale_records(layer) * 8 / profile.beat_bytes)
-        admit = NEVER
-        if layer.table_mode != TableMode.OFF:
-            ahead += latencies.TABLE_BEATS
-            admit = prefetch.lanes + latencies.TABLE_COPY
-        # Frames that lane parameters allow, and the clocks in which read_lanes reads those of an output group.
-        self._lanes = prefetch.lanes + ahead + lane_beats + latencies.BIAS_TO_FRAME
-        self._lanes_spacing = math.ceil(
-            lane_beats * (profile.read_latency + latencies.ROW_TO_FRAME) / latencies.LANES_BUFFER
-        )
-        self._results = Results(layer, profile, admit=admit)
+        self._lanes = LaneReader(layer, profile, prefetch.lanes)
+        self._results = Results(layer, profile, admit=self._lanes.table)
         self._addends = AddendReader(profile)
         self._waits = dict.fromkeys(Cause, 0)
         self._frames = 0
@@ -156,8 +146,9 @@ class LayerModel:
             state = (self._group_begin, self._end, self._results.written)
             periods = (state[0] - begin, state[1] - end, state[2] - written)
             repeats = out >= STEADY_FROM and periods == before and len(set(periods)) == 1
-            if repeats and out < count - 1 and self._results.keeps_up(periods[0]):
-                self._skip(count - 1 - out, periods[0], strip.pixels, waits)
+            period = periods[0]
+            if repeats and out < count - 1 and self._lanes.keeps_up(period) and self._results.keeps_up(period):
+                self._skip(count - 1 - out, period, strip.pixels, waits)
                 out = count - 1
 
     def _skip(self, groups: int, period: int, pixels: int, waits: dict[Cause, int]) -> None:
@@ -168,6 +159,7 @@ class LayerModel:
         self._group_begin += clocks
         self._end += clocks
         self._row += clocks
+        self._lanes.skip(clocks)
         self._frames += groups * self._passes * pixels
         self._results.skip(groups, period)
         for cause, total in waits.items():
@@ -175,34 +167,36 @@ class LayerModel:
 
     def _out(self, strip: StripPasses, out: int, ready: int) -> None:
         """Compute one output group: the passes that wait for input, the others, and what leaves the last one."""
-        self._lanes = max(self._lanes, self._results.next_lanes(), self._group_begin + self._lanes_spacing)
+        lanes = self._lanes.take(self._results.next_lanes())
         number = 0
         while out == 0 and number < self._loaded_passes and self._end < strip.loaded:
             step, window = divmod(number, self._windows)
-            self._start(number, ready, strip.arrival(step, window))
-            before, (self._end, run) = self._end, strip.finish(step, window, self._begin)
+            self._start(number, ready, lanes, strip.arrival(step, window))
+            frames = strip.frames(step, window, self._begin)
+            before, self._end = self._end, frames.last
             self._count(strip, 1)
             self._waits[Cause.INPUT] += self._end - self._begin + 1 - strip.pixels
             number += 1
         if number < self._passes - 1:
-            self._start(number, ready, NEVER)
+            self._start(number, ready, lanes, NEVER)
             self._repeat(strip, self._passes - 1 - number)
             number = self._passes - 1
         if number < self._passes:
-            self._start(number, ready, NEVER)
-            before, self._end, run = self._end, self._begin + strip.pixels - 1, strip.pixels
+            self._start(number, ready, lanes, NEVER)
+            frames = Stream(strip.pixels, [(0, self._begin)])
+            before, self._end = self._end, frames.last
             self._count(strip, 1)
-        self._leave(out, run)
+        self._leave(out, frames)
         above = self._end - strip.width if strip.height > 1 else before
         self._row = max(self._row, above + 1 - latencies.ROW_TO_FRAME)
 
-    def _start(self, number: int, ready: int, arrival: int) -> None:
+    def _start(self, number: int, ready: int, lanes: int, arrival: int) -> None:
         """Begin a pass as soon as pad, the input, the weights, and for a first pass the lane parameters are there."""
         block = self._taken + self._block + 1
         earliest = self._end + 1
         bounds = (
             (max(self._begin + latencies.PASS_SPACING, ready), Cause.RESTART),
-            (max(block, self._lanes if number == 0 else NEVER), Cause.WEIGHTS),
+            (max(block, lanes if number == 0 else NEVER), Cause.WEIGHTS),
             (arrival, Cause.INPUT),
         )
         begin, cause = max(bounds, key=lambda bound: bound[0])
@@ -225,9 +219,9 @@ class LayerModel:
         self._end = self._begin + strip.pixels - 1
         self._count(strip, passes)
 
-    def _leave(self, out: int, run: int) -> None:
+    def _leave(self, out: int, frames: Stream) -> None:
         """Send the sums of the last pass on, which waits for room behind the array."""
-        first, last = self._results.group(out, self._begin, self._end, run)
+        first, last = self._results.group(out, frames)
         self._waits[Cause.OUTPUT] += last - self._end
         self._begin, self._end = first, last
         self._taken = first - 1

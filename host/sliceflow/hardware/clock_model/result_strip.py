@@ -62,8 +62,8 @@ def result_strip(layer: Descriptor, profile: Profile, strip: int, rows: geometry
     )
 
 
-def last_beats(layer: Descriptor, profile: Profile, slices: int) -> int:
-    """Beats of the bursts that go out behind a layer's last pixel, which has ``slices`` slices."""
+def last_burst_clocks(layer: Descriptor, profile: Profile, slices: int) -> int:
+    """Clocks that the beats take which go out behind a layer's last pixel, which has ``slices`` slices."""
     words, burst = profile.beat_bytes // profile.word_bytes, burst_beats(profile)
     strip = layer.strip_first + layer.strip_count - 1
     rows = geometry.pooled_rows(layer, strip)
@@ -71,14 +71,18 @@ def last_beats(layer: Descriptor, profile: Profile, slices: int) -> int:
     slice_ = group * layer.out_slices
     if geometry.is_dense(layer):
         slice_ += (layer.out_first + layer.out_count - 1) * (profile.cpo // profile.cpi)
-    total = 0
+    total = before = since = 0
     for number in range(slice_, slice_ + slices):
         base = layer.out_base + number * layer.out_height * layer.out_width
         last = base + rows[1] * layer.upsample_y * layer.out_width - 1
         first = base + rows[0] * layer.out_width if layer.upsample_y == 1 else last - layer.upsample_x + 1
-        last_beat = last // words
-        total += last_beat - max(first // words, last_beat // burst * burst) + 1
-    return total
+        first_beat, last_beat = first // words, last // words
+        border = last_beat // burst * burst
+        total += last_beat - max(first_beat, border) + 1
+        before += min(burst, max(0, border - first_beat))
+        since = last - border * words + 1
+    # The full bursts before take a clock a beat as well, from their own last pixels on.
+    return total + max(0, before - since)
 
 
 def burst_beats(profile: Profile) -> int:

@@ -9,7 +9,8 @@ from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import Descriptor, PoolMode
 from sliceflow.hardware.clock_model import latencies
 from sliceflow.hardware.clock_model.load import NEVER
-from sliceflow.hardware.clock_model.result_strip import ResultStrip, last_beats
+from sliceflow.hardware.clock_model.result_strip import ResultStrip, last_burst_clocks
+from sliceflow.hardware.clock_model.strip_passes import Stream
 from sliceflow.hardware.profile import Profile
 
 
@@ -33,6 +34,7 @@ class Results:
         self._first_sums = deque([NEVER] * latencies.LANES_AHEAD, maxlen=latencies.LANES_AHEAD)
         self._left = _Left()
         self._pool_free = self._write_free = NEVER
+        self._pool_pause = 0
         self._bursts = _Bursts(profile)
         self._last_slices = 1
 
@@ -44,42 +46,40 @@ class Results:
         """A strip's commands have come."""
         self._strip = strip
         if self._pools:
-            self._pool_free += latencies.POOL_STRIP
+            self._pool_free += latencies.POOL_STRIP - self._pool_pause  # they fall together
+            self._pool_pause = 0
 
     def end_strip(self) -> None:
         """The strip's last output group is done."""
         if self._strip.pooled:
             self._write_free += latencies.STRIP_CLOSE + self._last_slices - 1
 
-    def group(self, out: int, first: int, last: int, run: int) -> tuple[int, int]:
+    def group(self, out: int, frames: Stream) -> tuple[int, int]:
         """Take the last pass of an output group.
 
         Args:
             out: number of the output group.
-            first: its first frame, if nothing here waits.
-            last: its last frame.
-            run: frames at its end that follow each other without a gap.
+            frames: its frames, if nothing here waits.
 
         Returns:
             The first and the last frame as the room behind the array lets them in.
         """
         pixels = self._strip.pixels
-        first = max(first, self._left.room(1))
-        last = max(last, first + pixels - 1)
-        arrives = max(first + self._array, self.admit)
-        self._first_sums.append(arrives)
-        self.admitted = max(last + self._array, arrives + pixels - 1)
+        first = max(frames.clock(0), self._left.room(1))
+        sums = frames.behind(0, first).behind(self._array, self.admit)
+        self._first_sums.append(sums.clock(0))
+        self.admitted = sums.last
         self._last_slices = self._slices_of(out)
         consume = self._consume_pooled if self._pools else self._consume_plain
-        left, clocks = consume(arrives + self._post, self.admitted + self._post, run)
+        left, clocks = consume(sums.behind(self._post, NEVER))
         self._left.add(pixels, left, max(1.0, clocks / pixels))
-        return first, max(last, self._left.room(0))
+        return first, max(frames.last, first + pixels - 1, self._left.room(0))
 
     def end(self, write_latency: int) -> int:
         """Clock of the layer's end: the last response has arrived."""
         last = max(self.written, self._bursts.stored())
-        beats = last_beats(self._layer, self._profile, self._last_slices)
-        return last + write_latency + latencies.BURST_TO_END + beats
+        sending = last_burst_clocks(self._layer, self._profile, self._last_slices)
+        return last + write_latency + latencies.BURST_TO_END + sending
 
     def keeps_up(self, period: int) -> bool:
         """Whether the memory answers all bursts of an output group in ``period`` clocks."""
@@ -105,39 +105,43 @@ class Results:
         """Clocks of an output group at write: a copy a clock, a beat a clock."""
         return max(self._strip.pooled * self._strip.copies, self._strip.beats * self._last_slices)
 
-    def _consume_plain(self, first: int, last: int, run: int) -> tuple[int, int]:
+    def _consume_plain(self, pixels: Stream) -> tuple[int, int]:
         """Write pixels as they come; returns when the last is gone, and the clocks that they keep write busy."""
-        clocks, pixels = self._write_clocks(), self._strip.pixels
-        start = max(first, self._write_free)
-        copies = math.ceil(clocks / pixels)
-        end = max(start + clocks - 1, last + copies - 1, last - run + math.ceil(run * clocks / pixels))
+        clocks = self._write_clocks()
+        copies = max(1.0, clocks / pixels.count)
+        waits = [(0, self._write_free), *pixels.waits]
+        end = max(clock + math.ceil((pixels.count - pixel) * copies) - 1 for pixel, clock in waits)
+        end = max(end, pixels.last + math.ceil(copies) - 1)
         written = self._write(end, clocks)
         return written, clocks + written - end
 
-    def _consume_pooled(self, first: int, last: int, run: int) -> tuple[int, int]:
+    def _consume_pooled(self, pixels: Stream) -> tuple[int, int]:
         """Pool pixels as they come and write what comes of it."""
         strip = self._strip
-        start = max(first, self._pool_free)
-        stepped = max(last + strip.steps_behind_map, start + strip.steps - 1)
+        start = max(pixels.clock(0), self._pool_free)
+        stepped = max(pixels.last + strip.steps_behind_map, start + strip.steps - 1)
         busy = strip.steps
         if strip.pooled:
             clocks = self._write_clocks()
-            gone_by = strip.pixels - run
-            resumed = last - run + 1 + max(0, strip.steps_to_first - gone_by)
-            rest = math.ceil(clocks * min(1.0, run / max(1, strip.pixels - strip.steps_to_first)))
             end = max(
                 stepped - strip.steps_behind_last + self._pool + strip.copies - 1,
                 max(self._write_free, start + strip.steps_to_first + self._pool) + clocks - 1,
-                resumed + self._pool + rest - 1,
+                max(self._written_behind(pixel, clock, clocks) for pixel, clock in pixels.waits),
             )
             end = self._write(end, clocks)
             busy = max(busy, clocks)
             waiting = math.floor(latencies.POOL_ROOM * clocks / strip.pooled)
             stepped = max(stepped, end - self._pool - waiting)
-            if self._layer.pool_mode == PoolMode.GLOBAL_AVERAGE:
-                stepped += 1  # a total takes two clocks
-        self._pool_free = stepped + 1
+            self._pool_pause = int(self._layer.pool_mode == PoolMode.GLOBAL_AVERAGE)  # a total takes two clocks
+        self._pool_free = stepped + 1 + self._pool_pause
         return stepped - strip.steps_behind_map, busy
+
+    def _written_behind(self, pixel: int, clock: int, clocks: int) -> int:
+        """When all is written, if ``pixel`` comes in ``clock`` and the whole output group takes write ``clocks``."""
+        strip = self._strip
+        first = clock + max(0, strip.steps_to_first - pixel) + self._pool
+        share = (strip.pixels - pixel) / max(1, strip.pixels - strip.steps_to_first)
+        return first + math.ceil(clocks * min(1.0, share)) - 1
 
     def _write(self, end: int, clocks: int) -> int:
         """Write an output group until ``end``, or later if the memory does not answer so fast."""

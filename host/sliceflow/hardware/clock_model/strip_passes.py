@@ -5,9 +5,34 @@ from __future__ import annotations
 import math
 
 from sliceflow.graph import geometry
-from sliceflow.graph.descriptor import Descriptor
+from sliceflow.graph.descriptor import Descriptor, PoolMode
 from sliceflow.hardware.clock_model import latencies
 from sliceflow.hardware.clock_model.load import StripLoad
+
+
+class Stream:
+    """Pixels that come one a clock, but wait at some of them.
+
+    Args:
+        count: pixels.
+        waits: pixels, and the clocks before which they do not come; the first pixel is one of them.
+    """
+
+    def __init__(self, count: int, waits: list[tuple[int, int]]) -> None:
+        self.count, self.waits = count, waits
+
+    def clock(self, index: int) -> int:
+        """When a pixel comes."""
+        return max(clock + index - pixel for pixel, clock in self.waits if pixel <= index)
+
+    @property
+    def last(self) -> int:
+        """When the last one comes."""
+        return self.clock(self.count - 1)
+
+    def behind(self, clocks: int, admit: int) -> Stream:
+        """The stream some clocks later, and not before ``admit``."""
+        return Stream(self.count, [(pixel, max(clock + clocks, admit)) for pixel, clock in self.waits])
 
 
 class StripPasses:
@@ -22,6 +47,9 @@ class StripPasses:
         self._layer, self._load = layer, load
         self.height, self.width = rows[1] - rows[0], layer.conv_width
         self.pixels = self.height * self.width
+        self._first_window = 0
+        if layer.pool_mode in (PoolMode.MAX, PoolMode.AVERAGE):
+            self._first_window = layer.pool_window_y - 1 - (layer.pool_pad_top if rows[0] == 0 else 0)
         self.loaded = load.end + latencies.ROW_TO_FRAME
         # Rows of the input behind the lowest tap of the first row, from the first row that is loaded.
         self._reach = (
@@ -37,18 +65,16 @@ class StripPasses:
         """
         return self._frame(step, self._needed(window))
 
-    def finish(self, step: int, window: int, begin: int) -> tuple[int, int]:
-        """Last frame of a pass that begins with frame ``begin``, and the frames behind its last wait for input."""
-        end, run = begin + self.pixels - 1, self.pixels
+    def frames(self, step: int, window: int, begin: int) -> Stream:
+        """The frames of a pass that begins with frame ``begin``."""
         needed, stride = self._needed(window), self._layer.stride_y
-        if self._frame(step, needed + (self.height - 1) * stride) <= begin:
-            return end, run
-        for row in self._rows(needed):
-            frames = (self.height - row) * self.width
-            resumed = self._frame(step, needed + row * stride)
-            if resumed + frames - 1 > end:
-                end, run = resumed + frames - 1, frames
-        return end, run
+        points = [(0, begin)]
+        if self._frame(step, needed + (self.height - 1) * stride) > begin:
+            for row in self._rows(needed):
+                resumed = self._frame(step, needed + row * stride)
+                if resumed > begin + row * self.width:
+                    points.append((row * self.width, resumed))
+        return Stream(self.pixels, points)
 
     def _needed(self, window: int) -> int:
         """Input rows that the first row of a window needs."""
@@ -63,5 +89,5 @@ class StripPasses:
         loaded = range(0, load.rows + 1, load.band) if load.band < load.rows else (load.rows - 1, load.rows)
         borders = {loaded[0], loaded[1], loaded[-2], loaded[-1]} if load.rows else set[int]()
         rows = {math.ceil((border + 1 - needed) / stride) for border in borders}
-        rows |= {1, self.height // 2, self.height - 1}
+        rows |= {1, self.height // 2, self.height - 1, self._first_window}
         return {row for row in rows if 0 < row < self.height}
