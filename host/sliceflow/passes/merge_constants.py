@@ -97,7 +97,7 @@ class MergeConstants(Pass):
 
 def _merges(linear: Linear, values: Vector) -> list[_Merge]:
     """What can be merged in each group, ``values`` being zero for channels that cannot."""
-    grouped, read = linear.by_group(values), linear.nonzero().any(axis=1)
+    grouped, read = linear.by_group(values), np.any(linear.nonzero(), axis=1, keepdims=True)[:, 0]
     found = []
     for group in np.flatnonzero(((grouped != 0) & read).any(axis=1)):
         columns = np.flatnonzero((grouped[group] != 0) & read[group])

@@ -151,7 +151,7 @@ class LinearRule(Rule):
         """An input is needed if an output that is needed has a weight for it that is not zero."""
         linear = _linear(node)
         rows = linear.by_group(needed[node.outputs[0]])
-        columns: Mask = np.any(linear.nonzero() & rows[:, :, None], axis=1)
+        columns = (linear.nonzero() & rows[:, :, None]).any(axis=1)
         needed.grow(linear.source, columns.reshape(-1))
 
     def tie(self, node: ir.Node, keep: Masks) -> None:
@@ -160,14 +160,14 @@ class LinearRule(Rule):
             return
         linear = _linear(node)
         inputs, outputs = linear.by_group(keep[linear.source]), linear.by_group(keep[node.outputs[0]])
-        stays = inputs.any(axis=1) | outputs.any(axis=1)
+        stays = np.any(inputs, axis=1, keepdims=True) | np.any(outputs, axis=1, keepdims=True)
         for value, masks in ((linear.source, inputs), (node.outputs[0], outputs)):
             wanted = max(int(masks.sum(axis=1).max()), 1)
             # The first idle channels of a group fill it up: a stable sort puts those that stay in front of them.
             order = np.argsort(~masks, axis=1, kind="stable")[:, :wanted]
             filled = masks.copy()
             np.put_along_axis(filled, order, True, axis=1)
-            keep.grow(value, (filled & stays[:, None]).reshape(-1))
+            keep.grow(value, (filled & stays).reshape(-1))
 
     def cut(self, node: ir.Node, keep: Masks) -> None:
         """Slice weights and bias."""

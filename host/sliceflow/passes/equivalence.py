@@ -1,0 +1,105 @@
+"""Whether two models compute the same, by running both."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+_OPEN_SIZES = (64, 224, 32, 16, 8)
+"""Sizes to try for dimensions that the model leaves open, except the batch."""
+
+
+def largest_difference(before: ir.Model | bytes | Path, after: ir.Model, *, seed: int = 0) -> float | None:
+    """Run two models on the same random input, in ONNX Runtime.
+
+    Args:
+        before: the model to compare with.
+        after: the model in question; its inputs say what is fed.
+        seed: of the inputs.
+
+    Returns:
+        The largest difference of an output element, as a share of the largest element of that output; infinite if
+        shapes, types or integers differ. None if the first model cannot be run.
+    """
+    reference = _Runner(before)
+    for size in _OPEN_SIZES:
+        feed = random_feed(after, seed, size)
+        expected = reference.run(feed) if feed is not None else None
+        if feed is not None and expected is not None:
+            found = _Runner(after).run(feed)
+            if found is None or len(found) != len(expected):
+                return float("inf")
+            return max((_difference(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
+    return None
+
+
+def random_feed(model: ir.Model, seed: int, open_size: int) -> dict[str, NDArray[Any]] | None:
+    """Random values for the inputs, batch 1: normally distributed numbers, small integers.
+
+    Args:
+        model: the model.
+        seed: of the values.
+        open_size: for dimensions that are not fixed, the first excepted.
+
+    Returns:
+        Values by name; None if an input is no tensor of numbers with a known rank.
+    """
+    rng = np.random.default_rng(seed)
+    feed: dict[str, NDArray[Any]] = {}
+    for value in model.graph.inputs:
+        if value.shape is None or value.dtype is None or value.dtype == ir.DataType.STRING:
+            return None
+        sizes = [d if isinstance(d, int) else open_size if i else 1 for i, d in enumerate(value.shape)]
+        kind = value.dtype.numpy()
+        whole = np.dtype(kind).kind in "iub"
+        feed[str(value.name)] = (rng.integers(0, 2, sizes) if whole else rng.standard_normal(sizes)).astype(kind)
+    return feed
+
+
+class _Runner:
+    """An ONNX Runtime session without graph rewrites of its own."""
+
+    def __init__(self, model: ir.Model | bytes | Path) -> None:
+        self._session: Any = None
+        try:
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+            source = ir.to_proto(model).SerializeToString() if isinstance(model, ir.Model) else model
+            source = str(source) if isinstance(source, Path) else source
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime and protobuf have no base class for their errors
+            logger.info("ONNX Runtime cannot load the model: %s", error)
+
+    def run(self, feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]] | None:
+        """All outputs; None if the model does not run."""
+        if self._session is None:
+            return None
+        try:
+            return [np.asarray(array) for array in self._session.run(None, feed)]
+        except Exception as error:  # see __init__
+            logger.info("ONNX Runtime cannot run the model: %s", error)
+            return None
+
+
+def _difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
+    if expected.shape != found.shape or expected.dtype != found.dtype:
+        return float("inf")
+    if expected.dtype.kind != "f":
+        return 0.0 if np.array_equal(expected, found) else float("inf")
+    finite = np.isfinite(expected)
+    if not np.array_equal(expected[~finite], found[~finite], equal_nan=True):
+        return float("inf")
+    a, b = expected[finite].astype(np.float64), found[finite].astype(np.float64)
+    largest = float(np.abs(a).max(initial=0.0))
+    off = float(np.abs(a - b).max(initial=0.0))
+    return off / largest if largest > 0 else (float("inf") if off > 0 else 0.0)

@@ -1,0 +1,163 @@
+"""Exact removal of pruned channels: the passes in their order, the report, and the check of the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from sliceflow.errors import InternalError
+from sliceflow.passes.base import Pass
+from sliceflow.passes.channels import channels
+from sliceflow.passes.channels.rule import Opaque
+from sliceflow.passes.channels.table import rule_of
+from sliceflow.passes.equivalence import largest_difference
+from sliceflow.passes.layer_costs import LayerCost, layer_costs
+from sliceflow.passes.merge_constants import MergeConstants
+from sliceflow.passes.propagate_constants import PropagateConstants
+from sliceflow.passes.remove_channels import RemoveChannels
+from sliceflow.passes.shuffle_to_gather import ShuffleToGather
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 1e-4
+"""Largest difference that the check accepts, as a share of an output's largest element: float32 sums in another
+order differ by less, even over hundreds of layers."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SimplifyOptions:
+    """What to do.
+
+    Attributes:
+        propagate: fold constant channels into biases, and merge those in front of zero padding.
+        remove: cut channels that nobody needs.
+        check: run the model before and after on random inputs, and compare.
+        seed: of those inputs.
+    """
+
+    propagate: bool = True
+    remove: bool = True
+    check: bool = True
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerChange:
+    """A layer before and after. ``after`` is None if the layer is gone."""
+
+    name: str
+    before: LayerCost
+    after: LayerCost | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SimplifyReport:
+    """What simplification did.
+
+    Attributes:
+        layers: every layer with constant weights, in order.
+        passes: how many nodes each pass changed, by its name.
+        opaque: nodes whose channels all stay because nothing is known of the operator: name, operator.
+        difference: largest difference of an output between before and after, as a share of the largest element of
+            that output; None if it was not checked.
+    """
+
+    layers: list[LayerChange]
+    passes: dict[str, int]
+    opaque: list[tuple[str, str]]
+    difference: float | None
+
+    def totals(self) -> dict[str, int | None]:
+        """Sums over the layers: channels (of outputs), parameters, and MACs if all are known; before and after."""
+        sums: dict[str, int | None] = {}
+        for when in ("before", "after"):
+            costs = [cost for layer in self.layers if (cost := getattr(layer, when)) is not None]
+            macs = [cost.macs for cost in costs]
+            sums[f"channels_{when}"] = sum(cost.outputs for cost in costs)
+            sums[f"parameters_{when}"] = sum(cost.parameters for cost in costs)
+            sums[f"macs_{when}"] = None if None in macs else sum(count or 0 for count in macs)
+        return sums
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            "totals": self.totals(),
+            "passes": self.passes,
+            "opaque": [{"node": name, "op": op} for name, op in self.opaque],
+            "difference": self.difference,
+        }
+
+
+def simplify(
+    model: ir.Model, options: SimplifyOptions | None = None, *, reference: ir.Model | Path | None = None
+) -> SimplifyReport:
+    """Remove from a model, in place, what pruning has made useless. The outputs stay the same, for inputs of any size.
+
+    Args:
+        model: a normalized model (``sliceflow.frontend.load_model``), float or quantized.
+        options: what to do; everything by default.
+        reference: the model to compare the result with; ``model`` as it is given, if omitted.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        InternalError: the check found a difference.
+    """
+    options = options or SimplifyOptions()
+    if options.check and reference is None:
+        reference = model.clone()
+    before = layer_costs(model)
+    opaque = [(str(node.name), node.op_type) for node in model.graph if _holds_channels(node)]
+    counts = {}
+    for step in _steps(options):
+        _run(step, model)
+        if step.changes:
+            counts[step.name] = step.changes
+    after = layer_costs(model)
+    difference = None
+    if options.check and reference is not None:
+        difference = largest_difference(reference, model, seed=options.seed)
+        _judge(difference)
+    return SimplifyReport(
+        [LayerChange(name, cost, after.get(name)) for name, cost in before.items()], counts, opaque, difference
+    )
+
+
+def _steps(options: SimplifyOptions) -> list[Pass]:
+    steps: list[Pass] = [ShuffleToGather()]
+    if options.propagate:
+        steps += [PropagateConstants(), MergeConstants()]
+    if options.remove:
+        steps.append(RemoveChannels())
+    return steps
+
+
+def _run(step: Pass, model: ir.Model) -> None:
+    try:
+        step(model)
+    except ir.passes.InvariantError as error:
+        raise InternalError(f"pass {step.name} broke its postcondition: {error}") from error
+
+
+def _holds_channels(node: ir.Node) -> bool:
+    """Whether an operator without a rule reads channels that a layer made."""
+    return isinstance(rule_of(node), Opaque) and any(
+        value is not None and channels(value) is not None and value.producer() is not None for value in node.inputs
+    )
+
+
+def _judge(difference: float | None) -> None:
+    if difference is None:
+        logger.warning("the simplified model was not checked: ONNX Runtime cannot run the original")
+    elif difference > TOLERANCE:
+        raise InternalError(
+            "the simplified model computes something else",
+            why=f"on random inputs an output differs by {difference:.3g} of its largest element",
+            fix="report this together with the model if you may share it; --no-propagate --no-remove avoids it",
+        )
