@@ -89,7 +89,7 @@ def build_corpus(folder: Path) -> Corpus:
         floats.append(Seed(name, model.SerializeToString(), False, _samples(model, folder / f"{name}.npz")))
     quantized = [_quantized(seed, folder) for seed in floats if not seed.name.startswith("graph")]
     quantized += _from_onnxruntime(floats[1:3])
-    artifacts = [_artifact(seed, folder, "int8-8x8") for seed in (*quantized[:4], quantized[5])]
+    artifacts = [_artifact(seed, folder, "int8-8x8") for seed in (*quantized[:4], *quantized[5:7])]
     artifacts += [_artifact(seed, folder, "fp32-4x4") for seed in (floats[1], floats[2], floats[5])]
     return Corpus((*floats, *quantized, *_node_tests(folder)), tuple(artifacts))
 
@@ -98,6 +98,7 @@ def _networks() -> Iterator[tuple[str, onnx.ModelProto]]:
     for seed in range(4):
         yield f"random{seed}", random_network(np.random.default_rng(seed))
     yield "softmax", _with_cpu_layers()
+    yield "stem", _with_unrolled_stem()
 
 
 def _with_cpu_layers() -> onnx.ModelProto:
@@ -110,6 +111,15 @@ def _with_cpu_layers() -> onnx.ModelProto:
     value = graph.node("GlobalAveragePool", graph.node("Relu", value))
     value = graph.node("Gemm", graph.node("Flatten", value), graph.random(12, 5))
     return graph.model(graph.node("Softmax", value, axis=1))
+
+
+def _with_unrolled_stem() -> onnx.ModelProto:
+    """A network whose first kernel the host unrolls."""
+    graph = Graph(4, opset=17, ir_version=8)
+    value = graph.input("batch", 3, 24, 24)
+    value = graph.node("Conv", value, graph.random(8, 3, 7, 7), graph.random(8), strides=[2, 2], pads=[3, 3, 3, 3])
+    value = graph.node("MaxPool", graph.node("Relu", value), kernel_shape=[3, 3], strides=[2, 2])
+    return graph.model(graph.node("Conv", value, graph.random(4, 8, 3, 3)))
 
 
 def _graphs() -> Iterator[tuple[str, onnx.ModelProto]]:

@@ -12,6 +12,7 @@ from sliceflow.cli import main
 from sliceflow.graph.artifact import load_program, save_program, source_models
 from sliceflow.runtime import Session
 from tests.support import tiny_models
+from tests.support.random_stem import Stem, stem_model
 
 
 def onnx_runtime(path, x):
@@ -77,6 +78,28 @@ def test_deploy_does_it_all_and_keeps_the_models(folder, tmp_path, capsys):
     assert (first.program.tobytes(), first.weights.tobytes()) == (second.program.tobytes(), second.weights.tobytes())
     call(capsys, *arguments, "--output", tmp_path / "b", "--no-sources")
     assert source_models(tmp_path / "b") == {}
+
+
+def test_a_stem_is_unrolled_unless_told_otherwise(tmp_path, capsys):
+    stem = Stem(channels=3, size=(40, 40), outputs=16, kernel=(7, 7), stride=(2, 2), pad=(3, 3, 3, 3), zero=114)
+    model, images = stem_model(stem, 0, quantized=True)
+    onnx.save(model, tmp_path / "q.onnx")
+    np.save(tmp_path / "x.npy", images)
+    (wanted,) = onnx_runtime(tmp_path / "q.onnx", images[:1])
+    cycles = {}
+    for choice, what in (("--unroll", "quantize, unroll and slice"), ("--no-unroll", "quantize and slice")):
+        artifact = tmp_path / choice
+        document = call(capsys, "compile", tmp_path / "q.onnx", "--output", artifact, choice)
+        assert document["layers"][0]["op"] == what
+        cycles[choice] = document["totals"]["ideal_cycles"]
+        verified = call(capsys, "verify", artifact, "--input", tmp_path / "x.npy", "--against", tmp_path / "q.onnx")
+        assert (verified["match"], verified["max_error_steps"]) == (True, 0)
+        call(capsys, "run", artifact, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npz")
+        (got,) = np.load(tmp_path / "y.npz").values()
+        np.testing.assert_array_equal(got[:1], wanted)
+        steps = call(capsys, "map", tmp_path / "q.onnx", choice)["transform"]
+        assert (steps[0]["unrolling"] is not None) == (choice == "--unroll")
+    assert cycles["--unroll"] <= 0.75 * cycles["--no-unroll"]
 
 
 @pytest.mark.parametrize("device", ["reference", "csim"])

@@ -143,6 +143,7 @@ class Build:
         calibration: samples for a float model on an integer profile.
         options: how to quantize.
         keep_sources: store the models in the artifact, for ``bench``.
+        unroll: let the host unroll the kernels of stems where that pays.
     """
 
     model: Path
@@ -153,6 +154,7 @@ class Build:
     calibration: CalibrationSource | None = None
     options: QuantizationOptions | None = None
     keep_sources: bool = True
+    unroll: bool = True
 
     def run(self) -> Program:
         """Load, quantize if needed, compile, save.
@@ -178,6 +180,7 @@ class Build:
             source_sha256=_sha256(self.model),
             cpu_nodes=self.cpu_nodes,
             input_shapes=self.shapes,
+            unroll=self.unroll,
         )
         save_program(program, self.target, _small_enough(sources) if self.keep_sources else {})
         return program

@@ -24,6 +24,9 @@ Shapes = Annotated[
     list[str] | None,
     typer.Option("--shape", metavar="NAME=1x3x224x224", help="Shape of an input whose shape is free."),
 ]
+Unroll = Annotated[
+    bool, typer.Option(help="Let the host write a stem's kernel taps as channels where that saves cycles.")
+]
 Device = Annotated[
     str, typer.Option("--device", help="csim (compiled HLS), rtl (simulated SystemVerilog) or reference.")
 ]

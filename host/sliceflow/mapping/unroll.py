@@ -21,18 +21,22 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import onnx_ir as ir
 
 from sliceflow.graph import geometry
-from sliceflow.graph.descriptor import Descriptor
-from sliceflow.graph.program import MAX_UNROLLED_CHANNELS, Unrolling
+from sliceflow.graph.program import MAX_UNROLLED_CHANNELS, Unrolling, contiguous_runs
 from sliceflow.graph.validate import MAX_SIDE
 from sliceflow.hardware import cycles
-from sliceflow.hardware.profile import Profile
+from sliceflow.hardware.profile import TAPS, Profile
+from sliceflow.mapping.layout import Layout, assign_lanes
+from sliceflow.mapping.lower import DoesNotFitError, size_layer
 from sliceflow.mapping.partition import LINK, Partition
 from sliceflow.mapping.plan import Core, Kernel, LayerPlan
-from sliceflow.mapping.strips import cover_whole, estimated_shape
+from sliceflow.mapping.strips import estimated_shape
 
 logger = logging.getLogger(__name__)
+
+Layouts = dict[ir.Value, Layout]
 
 LEAST_SAVING = 0.25
 """Share of a layer's predicted cycles that unrolling must save."""
@@ -87,42 +91,50 @@ def unroll_stems(found: Partition, profile: Profile) -> Partition:
     produced = {unit.output.value for unit in found.units}
     readers = collections.Counter(tensor.value for layer in found.layers for tensor in layer.inputs)
     readers.update(part.value for concat in found.concats for part in concat.parts)
-    layers = []
-    for plan in found.layers:
-        source = plan.input.value
-        if _can_unroll(plan) and source not in produced and readers[source] == 1:
-            plan = _cheapest(plan, profile)
-        layers.append(plan)
+    stems = {
+        plan
+        for plan in found.layers
+        if _can_unroll(plan, profile) and plan.input.value not in produced and readers[plan.input.value] == 1
+    }
+    if not stems:
+        return found
+    layouts = assign_lanes(found.layers, found.concats, profile)
+    layers = [_cheapest(plan, layouts, profile) if plan in stems else plan for plan in found.layers]
     return dataclasses.replace(found, layers=layers)
 
 
-def _can_unroll(plan: LayerPlan) -> bool:
+def _can_unroll(plan: LayerPlan, profile: Profile) -> bool:
+    """Whether a layer is of the right kind, and leaves enough products idle that it may be worth trying."""
     kernel = plan.kernel
-    return plan.core is Core.CONV and kernel is not None and kernel.group == 1 and math.prod(kernel.size) > 1
+    if plan.core is not Core.CONV or kernel is None or kernel.group != 1:
+        return False
+    needed = math.ceil(int(kernel.weights[0].size) / (TAPS * profile.cpi))
+    return needed <= (1 - LEAST_SAVING) * geometry.passes(estimated_shape(plan, profile))
 
 
-def _cheapest(plan: LayerPlan, profile: Profile) -> LayerPlan:
+def _cheapest(plan: LayerPlan, layouts: Layouts, profile: Profile) -> LayerPlan:
     """The plan, or its best unrolled form."""
-    shape = estimated_shape(plan, profile)
-    plain = _cost(plan, shape, profile)
+    plain = _cost(plan, layouts, profile)
     if plain is None:
         return plan
-    best, chosen = plain.seconds, plan
+    best, chosen = plain, plan
     for trial in _unrolled(plan):
-        layer = estimated_shape(trial, profile)
-        if geometry.passes(layer) >= geometry.passes(shape):
-            continue
-        cost = _cost(trial, layer, profile)
-        if cost is not None and cost.cycles <= (1 - LEAST_SAVING) * plain.cycles and cost.seconds < best:
-            best, chosen = cost.seconds, trial
+        lanes = Layout(*contiguous_runs(trial.input.channels, profile.cpi))
+        cost = _cost(trial, {**layouts, trial.input.value: lanes}, profile)
+        if cost is not None and cost.cycles <= (1 - LEAST_SAVING) * plain.cycles and cost.seconds < best.seconds:
+            best, chosen = cost, trial
     if chosen is not plan:
-        logger.info("%s is unrolled by the host: %s", plan.name, chosen.input.unrolling)
+        logger.info("%s: the host unrolls its kernel, %d cycles instead of %d", plan.name, best.cycles, plain.cycles)
     return chosen
 
 
-def _cost(plan: LayerPlan, layer: Descriptor, profile: Profile) -> _Cost | None:
+def _cost(plan: LayerPlan, layouts: Layouts, profile: Profile) -> _Cost | None:
     """What a layer costs; None if it does not fit."""
-    if max(plan.input.size) > MAX_SIDE or not cover_whole(layer, profile):
+    if max(plan.input.size) > MAX_SIDE:
+        return None
+    try:
+        layer = size_layer(plan, layouts, profile)
+    except DoesNotFitError:
         return None
     clocks = cycles.predict(layer, profile).predicted
     size = geometry.input_words(layer) * profile.word_bytes

@@ -2,9 +2,11 @@
 
 import json
 
+from sliceflow.frontend import load_model
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import trace_compilation
 from sliceflow.mapping.dump import to_dot, to_json
+from tests.support.random_stem import Stem, stem_model
 from tests.unit.mapping.graphs import Graph
 
 
@@ -31,3 +33,14 @@ def test_the_drawing_connects_every_step() -> None:
     assert dot.count(" -> ") == 5
     assert dot.count('"') % 2 == 0
     assert '\\"quoted\\"' in dot
+
+
+def test_an_unrolled_tensor_is_shown() -> None:
+    stem = Stem(channels=3, size=(40, 40), outputs=16, kernel=(7, 7), stride=(2, 2))
+    model = load_model(stem_model(stem, 0, quantized=True)[0])
+    trace = trace_compilation(model, Profile.load("int8-8x8"), name="g", source_sha256="0" * 64)
+    steps = json.loads(json.dumps(to_json(trace)))
+    unrolling = steps["transform"][0]["unrolling"]
+    assert steps["merge"][0]["inputs"][0]["size"] == [3, 40, 40]
+    assert steps["adjust"]["tensors"][0]["channels"] == 3 * unrolling["rows"] * unrolling["columns"] > 3
+    assert "unrolled to device" in to_dot(trace)

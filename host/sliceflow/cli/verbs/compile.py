@@ -16,6 +16,7 @@ def compile(
     profile: options.ProfileName = "int8-8x8",
     cpu: options.CpuNodes = None,
     shape: options.Shapes = None,
+    unroll: options.Unroll = True,
     sources: Annotated[bool, typer.Option(help="Keep the model in the artifact, for `bench`.")] = True,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -34,5 +35,6 @@ def compile(
         cpu_nodes=cpu or (),
         shapes=options.parse_shapes(shape),
         keep_sources=sources,
+        unroll=unroll,
     )
     show(build.run(), output_folder)

@@ -17,6 +17,7 @@ def deploy(
     profile: options.ProfileName = "int8-8x8",
     cpu: options.CpuNodes = None,
     shape: options.Shapes = None,
+    unroll: options.Unroll = True,
     method: options.Method = "mse",
     percentile: options.Percentile = 99.99,
     activations: options.Activations = "auto",
@@ -54,5 +55,6 @@ def deploy(
             exclude=frozenset(exclude or ()),
         ),
         keep_sources=sources,
+        unroll=unroll,
     )
     show(build.run(), output_folder)

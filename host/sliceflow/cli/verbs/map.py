@@ -16,6 +16,7 @@ def map(
     profile: options.ProfileName = "int8-8x8",
     cpu: options.CpuNodes = None,
     shape: options.Shapes = None,
+    unroll: options.Unroll = True,
     drawing: Annotated[Path | None, typer.Option(help="Graphviz file (.dot) to write.")] = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -36,7 +37,13 @@ def map(
     if not accelerator.is_float and not is_quantized(subject):
         subject = as_if_quantized(subject, shapes, accelerator)
     trace = trace_compilation(
-        subject, accelerator, name=model.stem, source_sha256="", cpu_nodes=cpu or (), input_shapes=shapes
+        subject,
+        accelerator,
+        name=model.stem,
+        source_sha256="",
+        cpu_nodes=cpu or (),
+        input_shapes=shapes,
+        unroll=unroll,
     )
     document = to_json(trace)
     if drawing is not None:
@@ -55,7 +62,10 @@ def _print(document: dict[str, Any]) -> None:
         placed.add(row["node"], row["op"], row["placement"], row["layer"] or row["reason"] or "")
     steps = Table("Transform: steps in order", ("do", "what"))
     for action in document["transform"]:
-        steps.add(action["do"], action.get("layer") or action.get("value") or ", ".join(action.get("nodes", [])))
+        what = action.get("layer") or action.get("value") or ", ".join(action.get("nodes", []))
+        unrolling = action.get("unrolling")
+        taps = f" ({unrolling['rows']}x{unrolling['columns']} taps as channels)" if unrolling else ""
+        steps.add(action["do"], what + taps)
     adjusted = Table("Adjust: tensors in the accelerator's memory", ("tensor", "size", "slices", "first word"))
     adjusted.right = frozenset({"slices", "first word"})
     for tensor in document["adjust"]["tensors"]:
