@@ -14,8 +14,8 @@ from sliceflow.passes.view import attribute, dims, graph_of, is_op, sole_produce
 class ShuffleToGather(Pass):
     """A channel shuffle becomes one Gather along the channels, which also works when some of them are gone.
 
-    The shuffle is Reshape to ``[N, a, b, H, W]``, Transpose of axes 1 and 2, Reshape to ``[N, a*b, H, W]``, with nobody
-    else reading the tensors between.
+    The shuffle is Reshape to ``[N, a, b, H, W]`` or ``[N, a, b, H*W]``, Transpose of axes 1 and 2, Reshape to ``[N, a*b,
+    H, W]``, with nobody else reading the tensors between.
     """
 
     name = "shuffle-to-gather"
@@ -33,7 +33,7 @@ class ShuffleToGather(Pass):
         if before is None or middle is None or before != after or None in before or count is None:
             return False
         rest = tuple(range(3, len(middle)))
-        if attribute(transpose, "perm") != [0, 2, 1, *rest] or (middle[0], *middle[3:]) != (before[0], *before[2:]):
+        if attribute(transpose, "perm") != [0, 2, 1, *rest] or middle[0] != before[0]:
             return False
         if not isinstance(middle[1], int) or not isinstance(middle[2], int) or middle[1] * middle[2] != count:
             return False

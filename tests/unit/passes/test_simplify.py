@@ -1,0 +1,44 @@
+"""Simplification changes no output, and leaves nothing that it could remove."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from sliceflow.frontend import load_model
+from sliceflow.passes.simplify import SimplifyOptions, SimplifyReport, simplify
+from tests.support.models import random_feeds, run_model
+from tests.support.pruned_networks import random_pruned
+
+UNCHECKED = SimplifyOptions(check=False)
+
+
+def simplified(model: onnx.ModelProto) -> tuple[object, SimplifyReport]:
+    result = load_model(model)
+    return result, simplify(result, UNCHECKED)
+
+
+def assert_exact(
+    before: onnx.ModelProto, after: object, sizes: tuple[int, ...], seed: int, limit: float = 1e-5
+) -> None:
+    for size in sizes:
+        feeds = random_feeds(before, 2, seed, open_size=size)
+        for expected, found in zip(run_model(before, feeds), run_model(after, feeds), strict=True):
+            assert expected.shape == found.shape
+            difference = np.abs(expected - found).max() / np.abs(expected).max()
+            assert difference <= limit, f"seed {seed}, size {size}: {difference}"
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_networks_of_any_size(seed):
+    model = random_pruned(seed, None)
+    after, _ = simplified(model)
+    assert_exact(model, after, (16, 24), seed)
+
+
+@pytest.mark.parametrize("seed", range(100, 140))
+def test_random_networks_of_one_size(seed):
+    model = random_pruned(seed, 12)
+    after, _ = simplified(model)
+    assert_exact(model, after, (12,), seed)
