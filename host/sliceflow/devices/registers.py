@@ -11,14 +11,20 @@ from typing import Protocol
 
 from sliceflow.devices.status import check_status
 from sliceflow.errors import UserError
+from sliceflow.hardware.register_map import (
+    CONTROL,
+    COUNT,
+    DEBUG,
+    FIRST,
+    INTERRUPT_ENABLE,
+    INTERRUPT_GLOBAL,
+    INTERRUPT_STATUS,
+    LOG,
+    LOG_ENTRIES,
+    POINTERS,
+    STATUS,
+)
 
-CONTROL, INTERRUPT_GLOBAL, INTERRUPT_ENABLE, INTERRUPT_STATUS = 0x00, 0x04, 0x08, 0x0C
-POINTERS = {"program": 0x10, "weights": 0x1C, "act_in": 0x28, "act_add": 0x34, "act_out": 0x40}
-FIRST, COUNT, STATUS = 0x4C, 0x54, 0x5C
-DEBUG = (0x70, 0x74, 0x78, 0x7C)
-LOG = 0x4000
-LOG_ENTRIES = 1024
-"""Descriptors of a launch that the clock log has room for."""
 _START, _DONE, _IDLE = 1 << 0, 1 << 1, 1 << 2
 _DONE_INTERRUPT = 1 << 0
 _MASK = 0xFFFF_FFFF

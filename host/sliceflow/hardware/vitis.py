@@ -11,13 +11,15 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from sliceflow.errors import UserError
+from sliceflow.files import atomic_file
 from sliceflow.hardware.kernel import CONFIG_HEADER, TOP, render_config, source_folder
 from sliceflow.hardware.profile import Profile
 
-_UNTESTED = "Not yet run with the vendor's tools."
+UNTESTED = "Not yet run with the vendor's tools."
 _FLAGS = "-std=c++14 -DSLICEFLOW_VENDOR -DSLICEFLOW_AP_TYPES -Isrc"
 """Compiler flags: the vendor's streams and integers."""
 
@@ -29,10 +31,18 @@ class Target:
     Attributes:
         part: the device, as the tools name it.
         platform: platform of the link step (``.xpfm`` or its name); empty to stop at the kernel object.
+
+    Raises:
+        UserError: a name could not stand in a script.
     """
 
     part: str = "xcu200-fsgd2104-2-e"
     platform: str = ""
+
+    def __post_init__(self) -> None:
+        for key, value in dataclasses.asdict(self).items():
+            if value and not all(letter.isalnum() or letter in "-_./:" for letter in value):
+                raise UserError(f"{key} must be letters, digits and -_./:, not {value!r}")
 
 
 def write_recipe(profile: Profile, target: Target, folder: Path) -> list[Path]:
@@ -47,11 +57,8 @@ def write_recipe(profile: Profile, target: Target, folder: Path) -> list[Path]:
         The files written.
 
     Raises:
-        UserError: the folder cannot be written, or a name of the target could not stand in a script.
+        UserError: the folder cannot be written.
     """
-    for key, value in dataclasses.asdict(target).items():
-        if value and not all(letter.isalnum() or letter in "-_./:" for letter in value):
-            raise UserError(f"{key} must be letters, digits and -_./:, not {value!r}")
     sources = source_folder()
     texts = {
         f"src/{path.relative_to(sources).as_posix()}": path.read_text(encoding="utf-8")
@@ -63,25 +70,14 @@ def write_recipe(profile: Profile, target: Target, folder: Path) -> list[Path]:
     texts["build.sh"] = build_script(target)
     if target.platform:
         texts["link.cfg"] = link_config(profile)
-    written = []
-    try:
-        for name, text in texts.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(path.name + ".new")
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(path)
-            written.append(path)
-    except OSError as error:
-        raise UserError("the recipe cannot be written", where=str(folder), why=str(error)) from error
-    return written
+    return write_files(texts, folder)
 
 
 def hls_config(profile: Profile, target: Target) -> str:
     """``hls_config.cfg`` of ``v++ -c --mode hls``."""
     return "\n".join(
         [
-            f"# Rendered from profile {profile.name}; do not edit. {_UNTESTED}",
+            f"# Rendered from profile {profile.name}; do not edit. {UNTESTED}",
             f"part={target.part}",
             "",
             "[hls]",
@@ -106,7 +102,7 @@ def hls_script(profile: Profile, target: Target) -> str:
     """``run_hls.tcl`` of ``vitis_hls -f``. ``SLICEFLOW_CASES`` in the environment names the test bench's cases."""
     return "\n".join(
         [
-            f"# Rendered from profile {profile.name}; do not edit. {_UNTESTED}",
+            f"# Rendered from profile {profile.name}; do not edit. {UNTESTED}",
             f"open_project -reset {TOP}",
             f"set_top {TOP}",
             f'add_files src/kernel.cpp -cflags "{_FLAGS}"',
@@ -127,11 +123,29 @@ def hls_script(profile: Profile, target: Target) -> str:
     )
 
 
+def write_files(texts: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write files below a folder, each beside its place and then renamed.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    written = []
+    try:
+        for name, text in texts.items():
+            path = folder / name
+            with atomic_file(path) as stream:
+                stream.write(text.encode())
+            written.append(path)
+    except OSError as error:
+        raise UserError("the recipe cannot be written", where=str(folder), why=str(error)) from error
+    return written
+
+
 def link_config(profile: Profile) -> str:
     """``link.cfg`` of ``v++ -l``: one instance, at the profile's clock."""
     return "\n".join(
         [
-            f"# Rendered from profile {profile.name}; do not edit. {_UNTESTED}",
+            f"# Rendered from profile {profile.name}; do not edit. {UNTESTED}",
             "[connectivity]",
             f"nk={TOP}:1:{TOP}_1",
             "",
@@ -146,7 +160,7 @@ def build_script(target: Target) -> str:
     """The shell script that runs whichever tool is there."""
     lines = [
         "#!/usr/bin/env bash",
-        f"# {_UNTESTED}",
+        f"# {UNTESTED}",
         "set -euo pipefail",
         'cd "$(dirname "${BASH_SOURCE[0]}")"',
         "if command -v v++ >/dev/null; then",
@@ -156,11 +170,14 @@ def build_script(target: Target) -> str:
         "  vitis_hls -f run_hls.tcl",
         "fi",
     ]
-    if target.platform:
-        lines.append(
-            f"v++ -l -t hw --platform {shlex.quote(target.platform)} --config link.cfg {TOP}.xo -o {TOP}.xclbin"
-        )
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *link_command(target), ""])
+
+
+def link_command(target: Target) -> list[str]:
+    """The lines of a shell script that link the kernel object for the platform, if there is one."""
+    platform = shlex.quote(target.platform)
+    command = f"v++ -l -t hw --platform {platform} --config link.cfg {TOP}.xo -o {TOP}.xclbin"
+    return [command] if target.platform else []
 
 
 def find_tool() -> str | None:
