@@ -68,6 +68,8 @@ module schedule
     output logic soft_reset_o
 );
   localparam int unsigned RATIO_SHIFT = $clog2(CPO / CPI);
+  localparam int unsigned BEAT_WORDS = BEAT_BITS / (CPI * ACTIVATION_BITS);
+  localparam int unsigned LOAD_WORDS = BEAT_WORDS < 8 ? BEAT_WORDS : 8;
 
   typedef enum logic [3:0] {
     IDLE, FETCH, COLLECT, CHECK, SETUP, STRIP, ADDRESS, BARRIER, ISSUE, NEXT, LAST_LAYER, REFUSE, ABORT, RESET, DONE
@@ -305,9 +307,10 @@ module schedule
 
   // The commands of a strip.
   wire [31:0] slices_left = dense ? d.out_slices - (d.out_first << RATIO_SHIFT) : 32'd1;
-  // POINTWISE: bands of about 64 words of each slice.
-  wire [2:0] band_shift = d.in_width >= 32'd64 ? 3'd0 : d.in_width >= 32'd32 ? 3'd1 : d.in_width >= 32'd16 ? 3'd2 :
-      d.in_width >= 32'd8 ? 3'd3 : 3'd4;
+  // POINTWISE: bands of about eight clocks of each slice.
+  wire [31:0] band_width = d.in_width << (3 - $clog2(LOAD_WORDS));
+  wire [2:0] band_shift = band_width >= 32'd64 ? 3'd0 : band_width >= 32'd32 ? 3'd1 : band_width >= 32'd16 ? 3'd2 :
+      band_width >= 32'd8 ? 3'd3 : 3'd4;
   wire banded = d.op == OP_POINTWISE && in_rows > (16'd1 << band_shift);
   wire one_run = in_bytes == plan.in_plane && !banded;
   task automatic prepare();

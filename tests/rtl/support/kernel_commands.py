@@ -101,7 +101,8 @@ class Strip:
             return {"rows": 0}
         first = self._group * layer.in_slices * layer.in_height + self._inputs[0]
         run = rows * layer.in_width
-        band = min(16, max(1, 64 >> (layer.in_width.bit_length() - 1)))
+        clock_words = min(8, self._profile.beat_bytes // self._profile.word_bytes)
+        band = min(16, max(1, 8 * clock_words >> (layer.in_width.bit_length() - 1)))
         banded = layer.op == Op.POINTWISE and rows > band
         one_run = rows == layer.in_height and not banded
         return {

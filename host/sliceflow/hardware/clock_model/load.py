@@ -38,7 +38,7 @@ class StripLoad:
         self._step = plane % self._beat_words
         self.band = self.rows
         if layer.op == Op.POINTWISE:
-            self.band = min(self.rows, band_rows(layer.in_width))
+            self.band = min(self.rows, band_rows(layer.in_width, self._beat_words))
         self._pointwise = layer.op == Op.POINTWISE
         self._before = [0]
         period = self._beat_words // math.gcd(self._step, self._beat_words)
@@ -77,9 +77,10 @@ class StripLoad:
         return rounds * clocks[-1] + clocks[rest]
 
 
-def band_rows(width: int) -> int:
-    """Rows of a band of a POINTWISE strip: about 64 words (schedule)."""
-    return 1 << min(4, max(0, 7 - width.bit_length()))
+def band_rows(width: int, beat_words: int) -> int:
+    """Rows of a band of a POINTWISE strip: about eight clocks (schedule)."""
+    words = 8 * min(latencies.LOAD_WORDS, beat_words)
+    return 1 << min(4, max(0, words.bit_length() - width.bit_length()))
 
 
 @functools.lru_cache(maxsize=1 << 14)
