@@ -14,7 +14,7 @@ class AddendReader:
         # With several slices side by side, a FIFO for each of them.
         self._latency = profile.read_latency + latencies.ADDEND_READ + (profile.cpo > profile.cpi)
         self._joins = (NEVER, NEVER)  # when the last two strips were taken from the orders
-        self._asked = self._joined = self._first = NEVER
+        self._asked = self._joined = self._first = self._admitted = NEVER
 
     def begin(self, commands: int, turns: int) -> int:
         """Take a strip; returns the clock of its first addend.
@@ -32,4 +32,6 @@ class AddendReader:
 
     def end(self, pixels: int, admitted: int) -> None:
         """The strip's last pixel, of ``pixels`` in all, was admitted behind the array in clock ``admitted``."""
-        self._joined = (admitted if pixels > 1 else self._first) - 1
+        # An addend is joined when the one before has left.
+        self._joined = admitted - 1 if pixels > 1 else max(self._first - 1, self._admitted)
+        self._admitted = admitted
