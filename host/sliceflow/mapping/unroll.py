@@ -32,7 +32,6 @@ from sliceflow.mapping.layout import Layout, assign_lanes
 from sliceflow.mapping.lower import DoesNotFitError, size_layer
 from sliceflow.mapping.partition import LINK, Partition
 from sliceflow.mapping.plan import Core, Kernel, LayerPlan
-from sliceflow.mapping.strips import estimated_shape
 
 logger = logging.getLogger(__name__)
 
@@ -104,12 +103,10 @@ def unroll_stems(found: Partition, profile: Profile) -> Partition:
 
 
 def _can_unroll(plan: LayerPlan, profile: Profile) -> bool:
-    """Whether a layer is of the right kind, and leaves enough products idle that it may be worth trying."""
+    """Whether a layer is of the right kind; nine slices of channels fill the array as they are."""
     kernel = plan.kernel
-    if plan.core is not Core.CONV or kernel is None or kernel.group != 1:
-        return False
-    needed = math.ceil(int(kernel.weights[0].size) / (TAPS * profile.cpi))
-    return needed <= (1 - LEAST_SAVING) * geometry.passes(estimated_shape(plan, profile))
+    dense = plan.core is Core.CONV and kernel is not None and kernel.group == 1 and math.prod(kernel.size) > 1
+    return dense and plan.input.channels < TAPS * profile.cpi
 
 
 def _cheapest(plan: LayerPlan, layouts: Layouts, profile: Profile) -> LayerPlan:
