@@ -53,6 +53,7 @@ class PrunedNetwork:
         self.rng = self.g.rng
         self.size, self.share = size, share
         self.merged: dict[int, int] = {}
+        self.ties: list[tuple[str, list[int], list[int]]] = []
         self.count = 0
         self.layers: list[PrunedLayer] = []
         name = self.g.input("N", channels, size or "H", size or "W")
@@ -68,11 +69,13 @@ class PrunedNetwork:
             number = self.merged[number]
         return number
 
-    def tie(self, a: list[int], b: list[int]) -> None:
-        for x, y in zip(a, b, strict=True):
-            x, y = self.find(x), self.find(y)
-            if x != y:
-                self.merged[max(x, y)] = min(x, y)
+    def settle(self, alive: set[str]) -> None:
+        """Merge the classes that nodes with these outputs couple."""
+        for name, a, b in self.ties:
+            for x, y in zip(a, b, strict=True) if name in alive else ():
+                x, y = self.find(x), self.find(y)
+                if x != y:
+                    self.merged[max(x, y)] = min(x, y)
 
     def add(self, tensor: Tensor) -> Tensor:
         self.tensors.append(tensor)
@@ -98,7 +101,7 @@ class PrunedNetwork:
         name = self.g.node("Conv", x.name, weight, *bias, pads=[pad] * 4, group=group)
         classes = self.fresh(outputs)
         if group > 1 and group == outputs == x.channels:
-            self.tie(classes, x.classes)
+            self.ties.append((name, classes, x.classes))
         self.layers.append(PrunedLayer(weight, name, x, tuple(classes), pad > 0))
         if norm:
             name = self.g.batch_norm(name, outputs)
@@ -116,8 +119,9 @@ class PrunedNetwork:
         return self.add(Tensor(name, x.classes, x.level + (stride == 2)))
 
     def binary(self, op: str, x: Tensor, y: Tensor) -> Tensor:
-        self.tie(x.classes, y.classes)
-        return self.add(Tensor(self.g.node(op, x.name, y.name), x.classes, x.level))
+        name = self.g.node(op, x.name, y.name)
+        self.ties.append((name, x.classes, y.classes))
+        return self.add(Tensor(name, x.classes, x.level))
 
     def scaled(self, x: Tensor) -> Tensor:
         """By a constant for each channel, some of them zero."""
@@ -129,11 +133,11 @@ class PrunedNetwork:
     def concat(self, x: Tensor, y: Tensor) -> Tensor:
         return self.add(Tensor(self.g.node("Concat", x.name, y.name, axis=1), x.classes + y.classes, x.level))
 
-    def excite(self, x: Tensor) -> Tensor:
+    def excite(self, x: Tensor, activation: str = "Relu") -> Tensor:
         """Squeeze and excitation."""
         pooled = Tensor(self.g.node("GlobalAveragePool", x.name), x.classes, 1000)
         hidden = self.conv(pooled, 4, 1)
-        gate = self.conv(Tensor(self.g.node("Relu", hidden.name), hidden.classes, 1000), x.channels, 1)
+        gate = self.conv(Tensor(self.g.node(activation, hidden.name), hidden.classes, 1000), x.channels, 1)
         gate = Tensor(self.g.node("HardSigmoid", gate.name), gate.classes, x.level)
         del self.tensors[-2:]
         return self.binary("Mul", x, gate)
@@ -211,3 +215,35 @@ def _step(n: PrunedNetwork, kind: str, size: int | None) -> None:
         getattr(n, kind)(x)
     elif kind == "resize" and 0 < x.level < 50:
         n.resize(x)
+
+
+def small_pruned(seed: int) -> tuple[PrunedNetwork, onnx.ModelProto]:
+    """A network of few channels, of operators that hand a constant on whole."""
+    n = PrunedNetwork(seed, channels=2)
+    n.conv(n.tensors[0], 4)
+    for _ in range(int(n.rng.integers(2, 7))):
+        x, kind = (
+            n.pick(),
+            str(n.rng.choice(["conv", "conv", "depthwise", "relu", "add", "mul", "concat", "max", "excite"])),
+        )
+        other = n.like(x)
+        if kind == "conv":
+            n.conv(x, int(n.rng.choice([3, 4])), int(n.rng.choice([1, 3])))
+        elif kind == "depthwise":
+            n.conv(x, x.channels, group=x.channels)
+        elif kind == "relu":
+            n.add(Tensor(n.g.node("Relu", x.name), x.classes, x.level))
+        elif kind in ("add", "mul") and other is not None:
+            n.binary(kind.capitalize(), x, other)
+        elif kind == "concat" and other is not None and x.channels <= 4:
+            n.concat(x, other)
+        elif kind == "max":
+            name = n.g.node("MaxPool", x.name, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+            n.add(Tensor(name, x.classes, x.level))
+        elif kind == "excite":
+            n.excite(x, "LeakyRelu")  # a ReLU of so few averages may be off for every image that the oracle tries
+    last = n.tensors[-1]
+    n.share = 0.0
+    result = n.conv(last, 3, 1)
+    n.inputs |= set(result.classes)
+    return n, n.g.model(result.name)

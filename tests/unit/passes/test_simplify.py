@@ -7,9 +7,13 @@ import onnx
 import pytest
 
 from sliceflow.frontend import load_model
+from sliceflow.passes.channels import close, needed
+from sliceflow.passes.merge_constants import MergeConstants
+from sliceflow.passes.propagate_constants import PropagateConstants
 from sliceflow.passes.simplify import SimplifyOptions, SimplifyReport, simplify
 from tests.support.models import random_feeds, run_model
-from tests.support.pruned_networks import random_pruned
+from tests.support.pruned_networks import random_pruned, small_pruned
+from tests.support.pruning_oracle import fewest_kept
 
 UNCHECKED = SimplifyOptions(check=False)
 
@@ -42,3 +46,23 @@ def test_random_networks_of_one_size(seed):
     model = random_pruned(seed, 12)
     after, _ = simplified(model)
     assert_exact(model, after, (12,), seed)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_all_that_a_union_permits_is_gone(seed):
+    network, model = small_pruned(seed)
+    must, more = fewest_kept(network, model)
+    result = load_model(model)
+    for step in (PropagateConstants(), MergeConstants()):
+        step(result)
+    keep = needed(result.graph)
+    close(result.graph, keep)
+    kept: dict[int, set[bool]] = {}
+    values = {value.name: mask for value, mask in keep.items()}
+    for layer in network.layers:
+        for number, stays in zip(layer.classes, values.get(layer.output, ()), strict=layer.output in values):
+            kept.setdefault(network.find(number), set()).add(bool(stays))
+    assert all(len(stays) == 1 for stays in kept.values()), f"seed {seed}: a class is torn apart"
+    stay = {number for number, stays in kept.items() if True in stays}
+    assert stay >= must & set(kept), f"seed {seed}: too much is gone"
+    assert len(stay - must) == more, f"seed {seed}: {sorted(stay - must)} stay; {more} would do"
