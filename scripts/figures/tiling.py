@@ -1,4 +1,4 @@
-"""Other mappings of a convolution on the array, by their passes: what they would win. Arithmetic only, nothing runs."""
+"""Another mapping of a convolution on the array, by its passes: what it would win. Arithmetic only, nothing runs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,3 @@ def _tile_passes(rows: int, columns: int, slices: int) -> int:
     # Slices side by side serve a row; a column needs slices whose thirds differ modulo 3.
     for_row, for_column = math.ceil(slices / 3), 3 * (slices // TAPS) + min(3, slices % TAPS)
     return min(slices, rows * for_row, columns * for_column, rows * columns * math.ceil(slices / TAPS))
-
-
-def unrolled_passes(kernel: tuple[int, int], channels: int, cpi: int) -> int:
-    """Passes if the host writes each window of the network's input as the channels of one pixel (im2col).
-
-    Args:
-        kernel: rows and columns.
-        channels: channels of the input.
-        cpi: channels of a slice.
-    """
-    return math.ceil(math.ceil(channels * kernel[0] * kernel[1] / cpi) / TAPS)

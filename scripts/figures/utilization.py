@@ -20,7 +20,7 @@ from scripts.figures import record
 from scripts.figures.keep import Keeper
 from scripts.figures.launch import Kind, kind_of
 from scripts.figures.shapes import ShapeRunner, shape_of
-from scripts.figures.tiling import tiled_passes, unrolled_passes
+from scripts.figures.tiling import tiled_passes
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import Descriptor
 from sliceflow.graph.program import Layer, Program
@@ -32,7 +32,7 @@ NETWORKS = (
 )  # fmt: skip
 TARGET = 0.91
 """OPU's average over nine networks, the best published overlay."""
-MAPPINGS = ("now", "tiled", "tiled and unrolled stem")
+MAPPINGS = ("now", "tiled")
 
 
 def judge(program: Program, keeper: Keeper) -> dict[str, Any]:
@@ -40,13 +40,14 @@ def judge(program: Program, keeper: Keeper) -> dict[str, Any]:
     runner = ShapeRunner(program, keeper)
     layers: list[dict[str, Any]] = []
     for layer, descriptor, run in zip(program.fpga_layers, program.descriptors, runner.runs(), strict=True):
-        ideals = _ideals(layer, descriptor, program.profile)
+        is_stem = not layers and bool(layer.macs)
+        ideals = _ideals(layer, descriptor, program.profile, is_stem=is_stem)
         layers.append(
             {
                 "name": layer.name,
                 "op": layer.op,
                 "kind": kind_of(descriptor, layer.macs),
-                "group": _group(layer, descriptor, program.profile),
+                "group": _group(layer, descriptor, is_stem=is_stem),
                 "macs": layer.macs,
                 "clocks": run.clocks,
                 "ideal": ideals["now"],
@@ -83,43 +84,40 @@ def _kernel(layer: Layer) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def _group(layer: Layer, descriptor: Descriptor, profile: Profile) -> str:
+def _group(layer: Layer, descriptor: Descriptor, *, is_stem: bool) -> str:
     """The kind of layer that a table's row stands for."""
     kernel, kind = _kernel(layer), kind_of(descriptor, layer.macs)
     if kind != Kind.BODY or kernel is None:
         return str(kind)
     name = f"{kernel[0]}x{kernel[1]}"
-    return f"stem {name}, {layer.channels_in} channels" if layer.channels_in < profile.cpi else name
+    return f"stem {name}" if is_stem else name
 
 
-def _ideals(layer: Layer, descriptor: Descriptor, profile: Profile) -> dict[str, int]:
-    """Ideal clocks by mapping, each at least as good as the one before."""
+def _ideals(layer: Layer, descriptor: Descriptor, profile: Profile, *, is_stem: bool) -> dict[str, int]:
+    """Ideal clocks by mapping. Stems, whose taps may be channels already, stay as they are."""
     now, kernel = ideal_cycles(descriptor, profile), _kernel(layer)
-    if kind_of(descriptor, layer.macs) != Kind.BODY or kernel is None or descriptor.groups > 1:
+    if is_stem or kind_of(descriptor, layer.macs) != Kind.BODY or kernel is None or descriptor.groups > 1:
         return dict.fromkeys(MAPPINGS, now)
     passes = geometry.passes(descriptor) // descriptor.weight_planes
     tiled = min(passes, tiled_passes(kernel, descriptor.in_slices))
-    stem = tiled
-    if layer.channels_in < profile.cpi:
-        stem = min(tiled, unrolled_passes(kernel, layer.channels_in, profile.cpi))
-    return {name: now * count // passes for name, count in zip(MAPPINGS, (passes, tiled, stem), strict=True)}
+    return {"now": now, "tiled": now * tiled // passes}
 
 
 def _networks(results: list[dict[str, Any]]) -> str:
     header = ["network", "distinct layers", "MACs on the FPGA", "body", "with fully connected", "body, tiled"]
-    header += ["body, tiled, unrolled stem", "bytes differing"]
+    header += ["bytes differing"]
     rows = [
         [
             found["network"],
             f"{found['shapes']} of {len(found['layers'])}",
             f"{found['fpga_share']:.2%}",
             *(f"{share:.3f}" for share in (found["body"], found["whole"])),
-            *(f"{found['mappings'][name]:.3f}" for name in MAPPINGS[1:]),
+            f"{found['mappings']['tiled']:.3f}",
             found["bytes_differing"],
         ]
         for found in results
     ]
-    shares = [[found["body"], found["whole"], *(found["mappings"][m] for m in MAPPINGS[1:])] for found in results]
+    shares = [[found["body"], found["whole"], found["mappings"]["tiled"]] for found in results]
     average = [f"{statistics.mean(column):.3f}" for column in zip(*shares, strict=True)]
     return record.table(header, [*rows, ["*average*", "", "", *average, ""]])
 
@@ -136,7 +134,7 @@ def _kinds(layers: list[dict[str, Any]], multipliers: int) -> str:
         lanes = sum(layer["macs"] for layer in members)
         filled = own / (multipliers * ideal) if own else 0.0
         outputs = lanes / sum(layer["macs"] / layer["output_lanes"] for layer in members) if own else 0.0
-        after = _use(members, multipliers, MAPPINGS[-1])
+        after = _use(members, multipliers, "tiled")
         rows.append(
             [
                 name,
@@ -150,7 +148,7 @@ def _kinds(layers: list[dict[str, Any]], multipliers: int) -> str:
             ]
         )
     header = ["kind", "layers", "of MACs", "of clocks", "use", "output lanes", "taps and input lanes", "busy"]
-    return record.table([*header, "lost, of all clocks", "use, other mapping"], rows)
+    return record.table([*header, "lost, of all clocks", "use, tiled"], rows)
 
 
 def _lost(layers: list[dict[str, Any]], multipliers: int) -> float:
@@ -179,14 +177,13 @@ def page(results: list[dict[str, Any]], profile: Profile) -> str:
             for found in results
         ),
         "## What would win it back",
-        "Predicted, not measured: the clocks above with another number of passes.\n\n"
-        "- *Tiled*: a frame of nine taps may also be three taps in a row, or in a column, of three input slices, or\n"
-        "  one tap of nine slices. With bank `(row + slice) % 3 * 3 + (column + slice / 3) % 3` no two of them meet\n"
-        "  in a bank. A 5x5 kernel is then 9 + 6 + 6 + 4 taps with few idle multipliers instead of four windows. Rows\n"
-        "  of seven taps, which now take one tap of nine slices a frame, idle less if slices are no multiple of nine.\n"
-        "  Pools, and the ninth of a 1x1 kernel whose slices are no multiple of nine, stay as they are.\n"
-        "- *Unrolled stem*: the host writes every window of the image as the channels of one pixel (im2col), so that\n"
-        "  three input channels no longer occupy a whole slice. A 3x3 stem wins nothing: it is one pass already.",
+        "Predicted, not measured: the clocks above with another number of passes. *Tiled*: a frame of nine taps may\n"
+        "also be three taps in a row, or in a column, of three input slices, or one tap of nine slices. With bank\n"
+        "`(row + slice) % 3 * 3 + (column + slice / 3) % 3` no two of them meet in a bank. A 5x5 kernel is then\n"
+        "9 + 6 + 6 + 4 taps with few idle multipliers instead of four windows. Rows of seven taps, which now take one\n"
+        "tap of nine slices a frame, idle less where slices are no multiple of nine. Nothing helps the others: a 3x3\n"
+        "stem of three channels is one pass, however its taps are arranged; pools, and the last frame of a 1x1 kernel\n"
+        "whose slices are no multiple of nine, stay as they are.",
     ]
     return "\n\n".join(parts)
 

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scripts.figures.tiling import TAPS, tiled_passes, unrolled_passes
+from scripts.figures.tiling import TAPS, tiled_passes
 
 
 def bank(row: int, column: int, slice_: int) -> int:
@@ -50,8 +50,3 @@ def test_passes_suffice_and_never_exceed_plain_windows(slices: int) -> None:
 def test_a_column_takes_a_slice_of_each_residue(slices: int) -> None:
     frames = max(sum(index // 3 % 3 == residue for index in range(slices)) for residue in range(3))
     assert tiled_passes((3, 1), slices) == min(frames, 3 * math.ceil(slices / TAPS), slices)
-
-
-def test_the_stem_of_resnet() -> None:
-    assert tiled_passes((7, 7), 1) == 9
-    assert unrolled_passes((7, 7), 3, 8) == 3  # 147 channels, 19 slices
