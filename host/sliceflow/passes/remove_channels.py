@@ -7,7 +7,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.channels import close, needed
+from sliceflow.passes.channels import align, close, needed
 from sliceflow.passes.channels.table import rule_of
 
 
@@ -18,16 +18,25 @@ class RemoveChannels(Pass):
     reads it. Channels that are coupled, through residual sums, concatenations, groups, reshapes, go only together: what
     one branch needs, the others keep. Inputs and outputs of the model keep their shapes, and every tensor at least one
     channel. Values of other channels do not change.
+
+    Args:
+        multiple: keep so many more channels of each layer that their number is a multiple of this, where there are
+            enough. Kernels that work on blocks of channels may need it to be fast.
     """
 
     name = "remove-channels"
     summary = "cut channels that no output depends on out of all layers"
+
+    def __init__(self, multiple: int = 1) -> None:
+        super().__init__()
+        self._multiple = multiple
 
     def begin(self, model: ir.Model) -> None:
         """Find what stays."""
         common.RemoveUnusedNodesPass()(model)  # a dead branch must not hold channels
         self._keep = needed(model.graph)
         close(model.graph, self._keep)
+        align(model.graph, self._keep, self._multiple)
         # Rules read the shapes of tensors, so they are settled before the first is changed.
         self._rules = {node: rule_of(node) for node in model.graph}
 

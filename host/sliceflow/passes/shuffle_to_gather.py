@@ -14,8 +14,8 @@ from sliceflow.passes.view import attribute, dims, graph_of, is_op, sole_produce
 class ShuffleToGather(Pass):
     """A channel shuffle becomes one Gather along the channels, which also works when some of them are gone.
 
-    The shuffle is Reshape to ``[N, a, b, H, W]`` or ``[N, a, b, H*W]``, Transpose of axes 1 and 2, Reshape to ``[N, a*b,
-    H, W]``, with nobody else reading the tensors between.
+    The shuffle is Reshape to ``[N, a, b, H, W]`` or ``[N, a, b, H*W]``, Transpose of axes 1 and 2, Reshape to
+    ``[N, a*b, H, W]``, with nobody else reading the tensors between.
     """
 
     name = "shuffle-to-gather"

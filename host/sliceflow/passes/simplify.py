@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from sliceflow.errors import InternalError
+from sliceflow.errors import InternalError, UserError
 from sliceflow.passes.base import Pass
 from sliceflow.passes.channels import channels
 from sliceflow.passes.channels.rule import Opaque
@@ -35,14 +35,20 @@ class SimplifyOptions:
     Attributes:
         propagate: fold constant channels into biases, and merge those in front of zero padding.
         remove: cut channels that nobody needs.
+        multiple: keep channels in multiples of this, where there are enough; 1 removes all that can be removed.
         check: run the model before and after on random inputs, and compare.
         seed: of those inputs.
     """
 
     propagate: bool = True
     remove: bool = True
+    multiple: int = 1
     check: bool = True
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.multiple < 1:
+            raise UserError("the multiple of channels must be at least 1", where="simplification options")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,13 +119,13 @@ def simplify(
     if options.check and reference is None:
         reference = model.clone()
     before = layer_costs(model)
-    opaque = [(str(node.name), node.op_type) for node in model.graph if _holds_channels(node)]
     counts = {}
     for step in _steps(options):
         _run(step, model)
         if step.changes:
             counts[step.name] = step.changes
     after = layer_costs(model)
+    opaque = [(str(node.name), node.op_type) for node in model.graph if _holds_channels(node)]
     difference = None
     if options.check and reference is not None:
         difference = largest_difference(reference, model, seed=options.seed)
@@ -134,7 +140,7 @@ def _steps(options: SimplifyOptions) -> list[Pass]:
     if options.propagate:
         steps += [PropagateConstants(), MergeConstants()]
     if options.remove:
-        steps.append(RemoveChannels())
+        steps.append(RemoveChannels(options.multiple))
     return steps
 
 

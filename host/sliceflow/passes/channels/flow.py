@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from sliceflow.passes.channels.rule import Rule
 from sliceflow.passes.channels.state import Constants, Masks, channels
-from sliceflow.passes.channels.table import rule_of
+from sliceflow.passes.channels.table import LAYERS, rule_of
+from sliceflow.passes.view import is_op
 
 
 def constants(graph: ir.Graph) -> Constants:
@@ -38,6 +40,29 @@ def close(graph: ir.Graph, keep: Masks) -> None:
     for value in graph.inputs:
         keep.grow_all(value)
     nodes = [(node, rule_of(node)) for node in graph]
+    _settle(nodes, keep)
+
+
+def align(graph: ir.Graph, keep: Masks, multiple: int) -> None:
+    """Keep more channels of layers, so that each keeps a multiple of a number, or all; what is coupled follows.
+
+    Args:
+        graph: the graph.
+        keep: a closed set, which grows and stays closed.
+        multiple: of which number.
+    """
+    nodes = [(node, rule_of(node)) for node in graph]
+    for node in graph:
+        value = node.outputs[0]
+        if is_op(node, *LAYERS) and channels(value) is not None:
+            kept = keep[value]
+            missing = -int(kept.sum()) % multiple
+            if missing:
+                keep.grow_at(value, np.flatnonzero(~kept)[:missing])
+                _settle(nodes, keep)
+
+
+def _settle(nodes: list[tuple[ir.Node, Rule]], keep: Masks) -> None:
     keep.changed = True
     while keep.changed:
         keep.changed = False

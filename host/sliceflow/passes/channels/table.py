@@ -20,9 +20,11 @@ from sliceflow.passes.channels.structure import (
 )
 from sliceflow.passes.view import is_op
 
+LAYERS = ("Conv", "ConvTranspose", "Gemm")
+"""Operators that mix channels by constant weights."""
 _OPAQUE = Opaque()
 _TABLE: dict[str, Rule] = {
-    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm"), LinearRule()),
+    **dict.fromkeys(LAYERS, LinearRule()),
     **dict.fromkeys((*UNARY, *NARY), ElementwiseRule()),
     **dict.fromkeys(("MaxPool", "GlobalMaxPool", "GlobalAveragePool"), PoolRule()),
     "AveragePool": AveragePoolRule(),
