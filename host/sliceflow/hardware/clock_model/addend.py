@@ -35,3 +35,10 @@ class AddendReader:
         # An addend is joined when the one before has left.
         self._joined = admitted - 1 if pixels > 1 else max(self._first - 1, self._admitted)
         self._admitted = admitted
+
+    def delay(self, clocks: int) -> None:
+        """Move everything so much later."""
+        self._joins = (self._joins[0] + clocks, self._joins[1] + clocks)
+        self._asked += clocks
+        self._joined += clocks
+        self._admitted += clocks

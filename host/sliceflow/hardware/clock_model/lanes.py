@@ -43,11 +43,11 @@ class LaneReader:
         self._next = frame + self._beats
         return frame
 
-    def keeps_up(self, period: int) -> bool:
-        """Whether memory can serve an output group in ``period`` clocks for ever, not only until the FIFO is empty."""
-        return len(self._taken) * period >= self._again
+    def keeps_up(self, period: int, groups: int) -> bool:
+        """Whether memory can serve so many output groups in ``period`` clocks for ever."""
+        return len(self._taken) * period >= self._again * groups
 
-    def skip(self, clocks: int) -> None:
-        """Move to output groups that are so much later."""
+    def delay(self, clocks: int) -> None:
+        """Move everything so much later."""
         self._next += clocks
         self._taken = deque((clock + clocks for clock in self._taken), self._taken.maxlen)

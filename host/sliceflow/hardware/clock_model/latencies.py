@@ -14,6 +14,8 @@ GROUP_SETUP = 4
 """The same where a group has one strip, of which only the addresses change."""
 COMMANDS = 8
 """Strips that a unit may lag behind the scheduler (its command FIFOs)."""
+NEXT_COMMANDS = 2
+"""From a row of pad to the commands that take the place of its strip's."""
 FIRST_COMMAND = 1
 """From a layer's begin to the commands of its first strip."""
 LEAD = 28

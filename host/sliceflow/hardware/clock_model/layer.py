@@ -18,7 +18,7 @@ from sliceflow.hardware.clock_model.strip_passes import Stream, StripPasses
 from sliceflow.hardware.profile import Profile
 
 STEADY_FROM = 3
-"""Output groups of a strip after which the model looks whether they repeat."""
+"""Output groups of a strip, or groups, after which the model looks whether they repeat."""
 
 
 class Cause(enum.Enum):
@@ -65,6 +65,23 @@ class LayerTiming:
     waits: dict[Cause, int]
 
 
+class _Repeats:
+    """Looks whether the times of a state have moved by one and the same period, twice in turn."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._clocks: tuple[int, ...] = ()
+        self._periods: tuple[int, ...] = ()
+
+    def period(self, *clocks: int) -> int:
+        """The period, or 0 if there is none yet."""
+        before, self._periods = self._periods, tuple(map(int.__sub__, clocks, self._clocks))
+        self._clocks = clocks
+        self._count += 1
+        repeats = self._count >= STEADY_FROM and before == self._periods and len(set(before)) == 1
+        return before[0] if repeats else 0
+
+
 class LayerModel:
     """The times of the part of a layer that its descriptor's ranges name."""
 
@@ -82,39 +99,81 @@ class LayerModel:
         self._taken = prefetch.weights - 1  # when the last block was taken, or its beats began to come
         self._begin = self._group_begin = self._end = NEVER  # frames of the last pass, first frame of the last group
         self._first_frame: int | None = None
+        self._load_end = NEVER
+        self._commands = self._next_commands = latencies.FIRST_COMMAND
         self._row = NEVER  # when pad made the last row of a strip
         self._rows = deque[int]([], maxlen=latencies.COMMANDS)
         self._ends = deque[int]([], maxlen=2)
 
     def run(self) -> LayerTiming:
-        """Compute all strips of all groups."""
+        """Compute all strips of all groups. Once groups repeat, all but the last are counted instead."""
         layer = self._layer
-        self._commands = latencies.FIRST_COMMAND
-        load_end = NEVER
-        spacing = latencies.STRIP_SETUP if layer.strip_count > 1 else latencies.GROUP_SETUP
-        for group in range(layer.group_first, layer.group_first + layer.group_count):
+        group, behind = layer.group_first, layer.group_first + layer.group_count
+        repeats = _Repeats()
+        while group < behind:
+            totals = self._totals()
             for strip in range(layer.strip_first, layer.strip_first + layer.strip_count):
-                if len(self._rows) == latencies.COMMANDS:
-                    self._commands = max(self._commands, self._rows[0] + 2)
-                load_end = self._strip(group, strip, load_end)
-                self._commands += spacing
+                self._strip(group, strip)
+            group += 1
+            period = repeats.period(*self._clocks(), self._row, self._load_end, self._next_commands)
+            if period and group < behind - 1 and self._keeps_up(period, layer.strip_count * layer.out_count):
+                self._skip(behind - 1 - group, period, totals)
+                self._delay_strips((behind - 1 - group) * period)
+                group = behind - 1
         return LayerTiming(
             first_frame=self._first_frame or 0,
             last_frame=self._end,
             end=self._results.end(self._profile.read_latency),
-            commands=self._commands - spacing,
+            commands=self._commands,
             last_pass=self._taken,
             frames=self._frames,
             waits=self._waits,
         )
 
-    def _strip(self, group: int, strip: int, load_end: int) -> int:
-        """Compute one strip; returns the end of its load."""
-        layer, commands = self._layer, self._commands
+    def _clocks(self) -> tuple[int, int, int]:
+        return self._group_begin, self._end, self._results.written
+
+    def _totals(self) -> list[int]:
+        return [self._frames, *self._waits.values()]
+
+    def _keeps_up(self, period: int, groups: int) -> bool:
+        """Whether memory can serve so many output groups in ``period`` clocks for ever, not only from its queues."""
+        return self._lanes.keeps_up(period, groups) and self._results.keeps_up(period, groups)
+
+    def _skip(self, times: int, period: int, before: list[int]) -> None:
+        """Repeat what the array computed last: it added to the totals ``before`` it, and took ``period`` clocks."""
+        frames, *waits = (times * (now - then) for now, then in zip(self._totals(), before, strict=True))
+        self._frames += frames
+        for cause, clocks in zip(self._waits, waits, strict=True):
+            self._waits[cause] += clocks
+        clocks = times * period
+        self._taken += clocks
+        self._begin += clocks
+        self._group_begin += clocks
+        self._end += clocks
+        self._row += clocks
+        self._lanes.delay(clocks)
+        self._results.delay(clocks)
+
+    def _delay_strips(self, clocks: int) -> None:
+        """Move so much later what does not know of output groups."""
+        self._next_commands += clocks
+        self._load_end += clocks
+        self._rows = deque((clock + clocks for clock in self._rows), self._rows.maxlen)
+        self._ends = deque((clock + clocks for clock in self._ends), self._ends.maxlen)
+        self._addends.delay(clocks)
+
+    def _strip(self, group: int, strip: int) -> None:
+        """Compute one strip."""
+        layer, commands = self._layer, self._next_commands
+        if len(self._rows) == latencies.COMMANDS:
+            commands = max(commands, self._rows[0] + latencies.NEXT_COMMANDS)
+        self._commands = commands
+        self._next_commands = commands + (latencies.STRIP_SETUP if layer.strip_count > 1 else latencies.GROUP_SETUP)
         rows = geometry.array_rows(layer, strip)
         released = self._ends[0] if len(self._ends) == 2 else NEVER
         start = commands + self._profile.read_latency + latencies.INPUT_READ
-        start = max(start, load_end + latencies.NEXT_LOAD, released)
+        start = max(start, self._load_end + latencies.NEXT_LOAD, released)
         load = StripLoad(layer, self._profile, group, rows, start)
         first_row = max(self._row + latencies.NEXT_STRIP_ROW, commands + latencies.FIRST_ROW)
         self._row = first_row
@@ -129,7 +188,7 @@ class LayerModel:
         self._results.end_strip()
         self._rows.append(self._row)
         self._ends.append(self._end)
-        return load.end
+        self._load_end = load.end
 
     def _outs(self, strip: StripPasses, ready: int) -> None:
         """Compute the output groups of a strip, whose first frame pad can make in clock ``ready``.
@@ -137,33 +196,15 @@ class LayerModel:
         Once they repeat, all but the last are counted instead.
         """
         count, out = self._layer.out_count, 0
-        state = periods = (NEVER, NEVER, NEVER)
+        repeats = _Repeats()
         while out < count:
-            waits = dict(self._waits)
+            totals = self._totals()
             self._out(strip, out, ready)
             out += 1
-            before, (begin, end, written) = periods, state
-            state = (self._group_begin, self._end, self._results.written)
-            periods = (state[0] - begin, state[1] - end, state[2] - written)
-            repeats = out >= STEADY_FROM and periods == before and len(set(periods)) == 1
-            period = periods[0]
-            if repeats and out < count - 1 and self._lanes.keeps_up(period) and self._results.keeps_up(period):
-                self._skip(count - 1 - out, period, strip.pixels, waits)
+            period = repeats.period(*self._clocks())
+            if period and out < count - 1 and self._keeps_up(period, 1):
+                self._skip(count - 1 - out, period, totals)
                 out = count - 1
-
-    def _skip(self, groups: int, period: int, pixels: int, waits: dict[Cause, int]) -> None:
-        """Repeat the last output group; ``waits`` are those before it."""
-        clocks = groups * period
-        self._taken += clocks
-        self._begin += clocks
-        self._group_begin += clocks
-        self._end += clocks
-        self._row += clocks
-        self._lanes.skip(clocks)
-        self._frames += groups * self._passes * pixels
-        self._results.skip(groups, period)
-        for cause, total in waits.items():
-            self._waits[cause] += groups * (self._waits[cause] - total)
 
     def _out(self, strip: StripPasses, out: int, ready: int) -> None:
         """Compute one output group: the passes that wait for input, the others, and what leaves the last one."""

@@ -81,20 +81,19 @@ class Results:
         sending = last_burst_clocks(self._layer, self._profile, self._last_slices)
         return last + write_latency + latencies.BURST_TO_END + sending
 
-    def keeps_up(self, period: int) -> bool:
-        """Whether the memory answers all bursts of an output group in ``period`` clocks."""
-        return self._bursts.clocks(self._strip.bursts * self._last_slices) <= period
+    def keeps_up(self, period: int, groups: int) -> bool:
+        """Whether the memory answers the bursts of so many output groups like the last in ``period`` clocks."""
+        return self._bursts.clocks(groups * self._strip.bursts * self._last_slices) <= period
 
-    def skip(self, groups: int, period: int) -> None:
-        """As many further output groups passed, each ``period`` clocks behind the one before and like it."""
-        clocks = groups * period
+    def delay(self, clocks: int) -> None:
+        """Move everything so much later."""
         self._first_sums = deque((clock + clocks for clock in self._first_sums), maxlen=latencies.LANES_AHEAD)
-        self._left.skip(groups, period)
+        self._left.delay(clocks)
         self._pool_free += clocks
         self._write_free += clocks
         self.admitted += clocks
         self.written += clocks
-        self._bursts.count += groups * self._strip.bursts * self._last_slices
+        self._bursts.delay(clocks)
 
     def _slices_of(self, out: int) -> int:
         if not geometry.is_dense(self._layer):
@@ -174,14 +173,9 @@ class _Left:
                 return math.ceil(last - (count - 1 - index) * clocks) + latencies.RETURN
         return NEVER
 
-    def skip(self, groups: int, period: int) -> None:
-        """Repeat the last group."""
-        pixels = self._count - (self._groups[-2][0] if len(self._groups) > 1 else 0)
-        _, last, clocks = self._groups[-1]
-        kept = min(groups, 1 + latencies.IN_FLIGHT // pixels)
-        self._count += (groups - kept) * pixels
-        for number in range(groups - kept + 1, groups + 1):
-            self.add(pixels, last + number * period, clocks)
+    def delay(self, clocks: int) -> None:
+        """Move everything so much later."""
+        self._groups = deque((count, last + clocks, each) for count, last, each in self._groups)
 
 
 class _Bursts:
@@ -202,6 +196,10 @@ class _Bursts:
     def clocks(self, bursts: int) -> int:
         """Clocks of so many bursts in the long run."""
         return math.ceil(bursts * self._turn / latencies.OPEN_BURSTS)
+
+    def delay(self, clocks: int) -> None:
+        """Move everything so much later."""
+        self._begin += clocks
 
     def stored(self) -> int:
         """Clock of the last burst, if the memory was never idle."""
