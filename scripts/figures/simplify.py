@@ -143,15 +143,15 @@ def page(results: list[dict[str, Any]], repeats: int) -> str:
             table([*header, "thesis' speed-up"], rows),
             "*Channels*: outputs of all convolutions and fully connected layers. *Pruned*: those that lost their\n"
             "weights. *Gone*: removed. Others are held by a residual sum, a concatenation or a depthwise partner in\n"
-            "which they are not constant, by the equal size of groups, or stand for all constants in front of a padded\n"
-            "layer. *Parameters, MACs*: what is left. *Difference*: largest difference between the pruned and the\n"
-            "simplified networks in ONNX Runtime, as a share of the largest output, over three random images; the\n"
+            "which they are not constant, by the equal size of groups, or stand for all constants in front of a\n"
+            "padded layer. *Parameters, MACs*: what is left. *Difference*: largest difference between the pruned and\n"
+            "the simplified networks in ONNX Runtime, as a share of the largest output, over three random images; the\n"
             "model was simplified once, at 224 x 224.",
             f"*In blocks of {BLOCK}*: with `--multiple {BLOCK}`, which keeps channels in multiples of {BLOCK}. ONNX\n"
             "Runtime has fast kernels for blocked channels, and turns to slow ones for depthwise convolutions whose\n"
             "channels do not fill them.",
-            f"Times: medians of {repeats} rounds in ONNX Runtime, one thread, batch 1, in each of which the models run\n"
-            "one after the other, on a machine with other load; *speed-up* is the median of the rounds' quotients. The\n"
+            f"Times: medians of {repeats} rounds in ONNX Runtime, one thread, batch 1, in each of which all\n"
+            "models run in turn, on a machine with other load; *speed-up* is the median of the rounds' quotients. The\n"
             "thesis (A. Bragagnolo, 2023, Table 6.1) measured PyTorch on another processor: only its ratios compare.",
             _summary(results),
         ]

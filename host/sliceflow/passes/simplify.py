@@ -19,6 +19,7 @@ from sliceflow.passes.layer_costs import LayerCost, layer_costs
 from sliceflow.passes.merge_constants import MergeConstants
 from sliceflow.passes.propagate_constants import PropagateConstants
 from sliceflow.passes.remove_channels import RemoveChannels
+from sliceflow.passes.scatter_branches import ScatterBranches
 from sliceflow.passes.shuffle_to_gather import ShuffleToGather
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class SimplifyOptions:
     Attributes:
         propagate: fold constant channels into biases, and merge those in front of zero padding.
         remove: cut channels that nobody needs.
+        scatter: give the branches of residual sums channels of their own where that saves at least so many
+            multiply-accumulates for each element that is moved; None keeps the union of the branches' channels.
         multiple: keep channels in multiples of this, where there are enough; 1 removes all that can be removed.
         check: run the model before and after on random inputs, and compare.
         seed: of those inputs.
@@ -42,6 +45,7 @@ class SimplifyOptions:
 
     propagate: bool = True
     remove: bool = True
+    scatter: float | None = None
     multiple: int = 1
     check: bool = True
     seed: int = 0
@@ -138,7 +142,10 @@ def simplify(
 def _steps(options: SimplifyOptions) -> list[Pass]:
     steps: list[Pass] = [ShuffleToGather()]
     if options.propagate:
-        steps += [PropagateConstants(), MergeConstants()]
+        steps.append(PropagateConstants())
+        if options.scatter is not None:
+            steps.append(ScatterBranches(options.scatter))
+        steps.append(MergeConstants())
     if options.remove:
         steps.append(RemoveChannels(options.multiple))
     return steps

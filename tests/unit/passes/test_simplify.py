@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from sliceflow.frontend import load_model
 from sliceflow.passes.channels import close, needed
 from sliceflow.passes.merge_constants import MergeConstants
 from sliceflow.passes.propagate_constants import PropagateConstants
-from sliceflow.passes.simplify import SimplifyOptions, SimplifyReport, simplify
+from sliceflow.passes.simplify import SimplifyOptions, simplify
 from tests.support.models import random_feeds, run_model
 from tests.support.pruned_networks import random_pruned, small_pruned
 from tests.support.pruning_oracle import fewest_kept
 
-UNCHECKED = SimplifyOptions(check=False)
 
-
-def simplified(model: onnx.ModelProto) -> tuple[object, SimplifyReport]:
+def simplified(model: onnx.ModelProto) -> ir.Model:
     result = load_model(model)
-    return result, simplify(result, UNCHECKED)
+    simplify(result, SimplifyOptions(check=False))
+    return result
 
 
 def assert_exact(
-    before: onnx.ModelProto, after: object, sizes: tuple[int, ...], seed: int, limit: float = 1e-5
+    before: onnx.ModelProto, after: ir.Model, sizes: tuple[int, ...], seed: int, limit: float = 1e-5
 ) -> None:
     for size in sizes:
         feeds = random_feeds(before, 2, seed, open_size=size)
@@ -37,15 +37,23 @@ def assert_exact(
 @pytest.mark.parametrize("seed", range(60))
 def test_random_networks_of_any_size(seed):
     model = random_pruned(seed, None)
-    after, _ = simplified(model)
+    after = simplified(model)
     assert_exact(model, after, (16, 24), seed)
 
 
 @pytest.mark.parametrize("seed", range(100, 140))
 def test_random_networks_of_one_size(seed):
     model = random_pruned(seed, 12)
-    after, _ = simplified(model)
+    after = simplified(model)
     assert_exact(model, after, (12,), seed)
+
+
+@pytest.mark.parametrize("seed", range(200, 230))
+def test_random_networks_with_scatter_and_multiples(seed):
+    model = random_pruned(seed, None)
+    after = load_model(model)
+    simplify(after, SimplifyOptions(check=False, scatter=float(seed % 3), multiple=1 + seed % 4))
+    assert_exact(model, after, (16, 24), seed)
 
 
 @pytest.mark.parametrize("seed", range(80))

@@ -102,6 +102,29 @@ def test_residual_branches_keep_the_union():
     assert list(outputs_of(found).values()) == [4, 4, 4]
 
 
+@pytest.mark.parametrize("direct", [True, False])
+def test_residual_branches_with_channels_of_their_own(direct):
+    g = Graph(23)
+    x = image(g)
+    y = conv(g, x, 3, 6, zero=(0, 1, 2))
+    other = conv(g, x, 3, 6, zero=(1, 2, 3))
+    total = g.node("Add", y, other if direct else g.node("Sigmoid", other))
+    model = g.model(conv(g, g.node("Relu", total), 6, 4, pad=0))
+    found = check(model, options=SimplifyOptions(scatter=1.0))
+    # Channels 1 and 2 are gone everywhere; 0 is the only one left that is constant in the first branch alone.
+    assert list(outputs_of(found).values()) == [4, 4, 4]
+    g = Graph(24)
+    x = image(g)
+    y = conv(g, x, 3, 8, zero=(0, 1, 2, 3, 4))
+    other = conv(g, x, 3, 8, zero=(4,))
+    total = g.node("Add", y, other if direct else g.node("Sigmoid", other))
+    model = g.model(conv(g, g.node("Relu", total), 8, 4, pad=0))
+    found = check(model, options=SimplifyOptions(scatter=1.0))
+    assert list(outputs_of(found).values()) == [4, 7, 4]
+    assert ("Gather" in operators(found), operators(found).count("Add")) == (True, 1 if direct else 2)
+    assert "Gather" not in operators(check(model, options=SimplifyOptions(scatter=1e6)))
+
+
 def test_groups_keep_equally_many_channels():
     g = Graph(8)
     y = conv(g, image(g), 3, 8, zero=(0, 1, 4))
@@ -216,6 +239,15 @@ def test_quantized_models_lose_channels_whose_value_is_the_zero_point():
     weights = g.dequantized((4, 6, 3, 3), axis=0)
     found = check(g.model(g.node("Conv", y, weights, pads=[1] * 4, name="second")))
     assert outputs_of(found) == {"first": 5, "second": 4}  # channel 1 is zero behind ReLU, channel 3 is 0.7
+
+
+@pytest.mark.parametrize(("multiple", "left"), [(1, 5), (3, 6), (4, 8), (16, 8)])
+def test_channels_in_multiples(multiple, left):
+    g = Graph(25)
+    y = conv(g, image(g), 3, 8, zero=(1, 4, 6))
+    model = g.model(conv(g, conv(g, y, 8, 8, zero=(0, 1, 4), group=8), 8, 4, pad=0))
+    found = check(model, options=SimplifyOptions(multiple=multiple))
+    assert list(outputs_of(found).values()) == [left, left, 4]  # channel 6 lives on behind the padded layer
 
 
 def test_steps_can_be_switched_off():

@@ -22,6 +22,15 @@ def simplify(
         bool, typer.Option("--propagate/--no-propagate", help="Fold constant channels into biases.")
     ] = True,
     remove: Annotated[bool, typer.Option("--remove/--no-remove", help="Cut channels that nobody needs.")] = True,
+    scatter: Annotated[
+        float | None,
+        typer.Option(
+            "--scatter",
+            min=0,
+            metavar="MACS",
+            help="Residual branches keep their own channels where it saves so many MACs for each element moved.",
+        ),
+    ] = None,
     multiple: Annotated[
         int, typer.Option("--multiple", min=1, help="Keep channels in multiples of this, where there are enough.")
     ] = 1,
@@ -45,7 +54,9 @@ def simplify(
     from sliceflow.passes.simplify import simplify as simplify_model
 
     simplified = load_model(model, input_shapes=options.parse_shapes(shape))
-    choices = SimplifyOptions(propagate=propagate, remove=remove, multiple=multiple, check=check, seed=seed)
+    choices = SimplifyOptions(
+        propagate=propagate, remove=remove, scatter=scatter, multiple=multiple, check=check, seed=seed
+    )
     report = simplify_model(simplified, choices, reference=model)
     before = len(onnx.load(model, load_external_data=False).graph.node)
     after = sum(1 for _ in simplified.graph)

@@ -1,0 +1,56 @@
+"""``sliceflow simplify`` on pruned models."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from sliceflow.cli import main
+from tests.support.models import Graph, random_feeds
+
+
+def pruned(path) -> onnx.ModelProto:
+    g = Graph(3)
+    weights = g.rng.standard_normal((8, 3, 3, 3))
+    weights[[0, 3, 5]] = 0
+    y = g.node("Conv", g.input(1, 3, 8, 8), g.constant(weights), g.random(8), pads=[1] * 4, name="first")
+    model = g.model(g.node("Conv", g.node("Relu", y), g.random(4, 8, 3, 3), name="second"))
+    onnx.save(model, path)
+    return model
+
+
+def run(model, feeds) -> np.ndarray:
+    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds)[0]
+
+
+def test_the_table_and_the_model(tmp_path, capsys):
+    model = pruned(tmp_path / "m.onnx")
+    assert main(["simplify", str(tmp_path / "m.onnx"), "--output", str(tmp_path / "s.onnx")]) == 0
+    text = capsys.readouterr().out
+    assert "first   Conv       3  8 -> 5  224 -> 140  13.82 k -> 8.64 k" in text
+    assert "in all: channels 12 -> 9" in text
+    assert "checked: outputs differ by" in text
+    feeds = random_feeds(model, 1)
+    expected, found = run(str(tmp_path / "m.onnx"), feeds), run(str(tmp_path / "s.onnx"), feeds)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_options_and_json(tmp_path, capsys):
+    pruned(tmp_path / "m.onnx")
+
+    def channels(*options: str) -> tuple[int, float | None]:
+        arguments = ["simplify", str(tmp_path / "m.onnx"), "--output", str(tmp_path / "s.onnx"), "--json", *options]
+        assert main(arguments) == 0
+        document = json.loads(capsys.readouterr().out)
+        return document["totals"]["channels_after"], document["difference"]
+
+    assert channels()[0] == 9
+    assert channels("--multiple", "4")[0] == 12
+    assert channels("--no-propagate")[0] == 12
+    assert channels("--no-remove")[0] == 12
+    assert channels("--no-check") == (9, None)
+    assert channels("--scatter", "1", "--seed", "4")[1] is not None
+    assert main(["simplify", str(tmp_path / "m.onnx"), "--output", str(tmp_path / "s.onnx"), "--multiple", "0"]) == 2
