@@ -53,10 +53,14 @@ class Pass(ir.passes.InPlacePass):
             if changed:
                 self.changes += 1
                 logger.debug("%s: %s (%s)", self.name, node.name, node.op_type)
+        self.finish(model)
         return ir.passes.PassResult(model, modified=self.changes > 0)
 
     def begin(self, model: ir.Model) -> None:
         """Prepare a run."""
+
+    def finish(self, model: ir.Model) -> None:
+        """Complete a run, behind the last node."""
 
     @abc.abstractmethod
     def rewrite(self, node: ir.Node) -> bool:

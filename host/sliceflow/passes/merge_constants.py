@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.channels import close, constants, needed
+from sliceflow.passes.channels import Closure, constants, needed
 from sliceflow.passes.channels.linear import Linear
 from sliceflow.passes.channels.state import Index, Vector
 from sliceflow.passes.view import is_op
@@ -53,7 +53,6 @@ class MergeConstants(Pass):
     def begin(self, model: ir.Model) -> None:
         """Take the weights of all constant channels out, and see what then has to stay."""
         known = constants(model.graph)
-        self._graph = model.graph
         self._layers: dict[ir.Node, tuple[Linear, NDArray[Any], list[_Merge]]] = {}
         for node in model.graph:
             linear = Linear.of(node) if is_op(node, "Conv", "ConvTranspose", "Gemm") else None
@@ -65,8 +64,7 @@ class MergeConstants(Pass):
             if merges:
                 linear.clear(constant)
                 self._layers[node] = (linear, original, merges)
-        self._keep = needed(model.graph)
-        close(model.graph, self._keep)
+        self._closure = Closure(model.graph, needed(model.graph))
 
     def rewrite(self, node: ir.Node) -> bool:
         """Give the weights to the channels that stay."""
@@ -86,12 +84,11 @@ class MergeConstants(Pass):
 
     def _choose(self, linear: Linear, merge: _Merge) -> int:
         """The channel that stands for all: one that stays anyway if possible, else the one with the largest value."""
-        kept = linear.by_group(self._keep[linear.source])[merge.group]
+        kept = linear.by_group(self._closure.keep[linear.source])[merge.group]
         magnitude = np.abs(merge.values)
         chosen = int(np.argmax(np.where(kept, magnitude, 0.0) if (kept & (magnitude > 0)).any() else magnitude))
         if not kept[chosen]:
-            self._keep.grow_at(linear.source, np.array([merge.group * len(kept) + chosen]))
-            close(self._graph, self._keep)
+            self._closure.add(linear.source, np.array([merge.group * len(kept) + chosen]))
         return chosen
 
 

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from sliceflow.passes.base import Pass
-from sliceflow.passes.channels import align, close, needed
+from sliceflow.passes.channels import Closure, needed
 from sliceflow.passes.channels.table import rule_of
 
 
@@ -35,8 +35,7 @@ class RemoveChannels(Pass):
         """Find what stays."""
         common.RemoveUnusedNodesPass()(model)  # a dead branch must not hold channels
         self._keep = needed(model.graph)
-        close(model.graph, self._keep)
-        align(model.graph, self._keep, self._multiple)
+        Closure(model.graph, self._keep).align(self._multiple)
         # Rules read the shapes of tensors, so they are settled before the first is changed.
         self._rules = {node: rule_of(node) for node in model.graph}
 
@@ -51,8 +50,8 @@ class RemoveChannels(Pass):
             self._rules[node].cut(node, self._keep)
         return bool(partial)
 
-    def ensures(self, model: ir.Model) -> None:
-        """Write the new shapes."""
+    def finish(self, model: ir.Model) -> None:
+        """Write the new shapes: the rules needed the old ones until now."""
         for value, mask in self._keep.items():
             if value.shape is not None and len(mask) and not mask.all():
                 sizes = list(value.shape)

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from sliceflow.frontend import load_model
-from sliceflow.passes.channels import close, needed
+from sliceflow.passes.channels import Closure, needed
 from sliceflow.passes.merge_constants import MergeConstants
 from sliceflow.passes.propagate_constants import PropagateConstants
 from sliceflow.passes.simplify import SimplifyOptions, simplify
@@ -63,8 +63,7 @@ def test_all_that_a_union_permits_is_gone(seed):
     result = load_model(model)
     for step in (PropagateConstants(), MergeConstants()):
         step(result)
-    keep = needed(result.graph)
-    close(result.graph, keep)
+    keep = Closure(result.graph, needed(result.graph)).keep
     kept: dict[int, set[bool]] = {}
     values = {value.name: mask for value, mask in keep.items()}
     for layer in network.layers:

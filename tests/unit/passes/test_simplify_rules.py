@@ -286,7 +286,7 @@ def test_a_second_run_changes_nothing():
 def test_the_check_catches_a_changed_weight(monkeypatch):
     g = Graph(21)
     model = load_model(g.model(conv(g, conv(g, image(g), 3, 8, zero=(1, 4)), 8, 4)))
-    call = RemoveChannels.ensures
+    call = RemoveChannels.finish
 
     def broken(self, found):
         call(self, found)
@@ -295,7 +295,7 @@ def test_the_check_catches_a_changed_weight(monkeypatch):
         array[0, 0, 0, 0] *= -1
         weight.const_value = ir.Tensor(array)
 
-    monkeypatch.setattr(RemoveChannels, "ensures", broken)
+    monkeypatch.setattr(RemoveChannels, "finish", broken)
     with pytest.raises(InternalError, match="computes something else"):
         simplify(model)
 

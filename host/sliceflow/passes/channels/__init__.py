@@ -13,7 +13,7 @@ understood is left as it is.
 
 from __future__ import annotations
 
-from sliceflow.passes.channels.flow import align, close, constants, needed
+from sliceflow.passes.channels.flow import Closure, constants, needed
 from sliceflow.passes.channels.state import Constants, Masks, channels
 
-__all__ = ["Constants", "Masks", "align", "channels", "close", "constants", "needed"]
+__all__ = ["Closure", "Constants", "Masks", "channels", "constants", "needed"]

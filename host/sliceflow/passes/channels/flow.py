@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from sliceflow.passes.channels.rule import Rule
-from sliceflow.passes.channels.state import Constants, Masks, channels
+from sliceflow.passes.channels.state import Constants, Index, Masks, channels
 from sliceflow.passes.channels.table import LAYERS, rule_of
 from sliceflow.passes.view import is_op
 
@@ -32,42 +31,49 @@ def needed(graph: ir.Graph) -> Masks:
     return found
 
 
-def close(graph: ir.Graph, keep: Masks) -> None:
-    """Add what must stay for what stays, until nothing more is added.
+class Closure:
+    """Channels that stay, together with all that must stay with them.
 
     Inputs of the model stay whole; of every other tensor at least one channel stays.
-    """
-    for value in graph.inputs:
-        keep.grow_all(value)
-    nodes = [(node, rule_of(node)) for node in graph]
-    _settle(nodes, keep)
-
-
-def align(graph: ir.Graph, keep: Masks, multiple: int) -> None:
-    """Keep more channels of layers, so that each keeps a multiple of a number, or all; what is coupled follows.
 
     Args:
-        graph: the graph.
-        keep: a closed set, which grows and stays closed.
-        multiple: of which number.
+        graph: the graph; its shapes must not change meanwhile.
+        keep: what stays; it grows.
     """
-    nodes = [(node, rule_of(node)) for node in graph]
-    for node in graph:
-        value = node.outputs[0]
-        if is_op(node, *LAYERS) and channels(value) is not None:
-            kept = keep[value]
-            missing = -int(kept.sum()) % multiple
-            if missing:
-                keep.grow_at(value, np.flatnonzero(~kept)[:missing])
-                _settle(nodes, keep)
 
+    def __init__(self, graph: ir.Graph, keep: Masks) -> None:
+        self.keep = keep
+        self._rules = {node: rule_of(node) for node in graph}
+        for value in graph.inputs:
+            keep.grow_all(value)
+        self._settle(list(self._rules))
 
-def _settle(nodes: list[tuple[ir.Node, Rule]], keep: Masks) -> None:
-    keep.changed = True
-    while keep.changed:
-        keep.changed = False
-        for node, rule in (*nodes, *reversed(nodes)):
-            rule.tie(node, keep)
-            for value in node.outputs:
-                if channels(value) is not None and not keep[value].any():
-                    keep.grow_at(value, np.zeros(1, np.intp))
+    def add(self, value: ir.Value, index: Index) -> None:
+        """Let more channels stay, and what belongs to them."""
+        self.keep.grow_at(value, index)
+        self._settle([])
+
+    def align(self, multiple: int) -> None:
+        """Let more channels of layers stay, so that each keeps a multiple of a number, or all."""
+        for node in self._rules:
+            value = node.outputs[0]
+            if is_op(node, *LAYERS) and channels(value) is not None:
+                kept = self.keep[value]
+                missing = -int(kept.sum()) % multiple
+                if missing:
+                    self.add(value, np.flatnonzero(~kept)[:missing])
+
+    def _settle(self, first: list[ir.Node]) -> None:
+        """Apply the ties of these nodes, and of all that touch a tensor whose channels grow."""
+        waiting = dict.fromkeys(first)
+        while waiting or self.keep.grown:
+            for value in self.keep.grown:
+                touched = (value.producer(), *value.consumers())
+                waiting.update((node, None) for node in touched if node is not None and node in self._rules)
+            self.keep.grown.clear()
+            if waiting:
+                node, _ = waiting.popitem()
+                self._rules[node].tie(node, self.keep)
+                for value in node.outputs:
+                    if channels(value) is not None and not self.keep[value].any():
+                        self.keep.grow_at(value, np.zeros(1, np.intp))

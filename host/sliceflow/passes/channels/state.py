@@ -60,12 +60,12 @@ class Masks:
     """A set of channels for each tensor, which can only grow.
 
     Attributes:
-        changed: whether any set has grown since this was last set to False.
+        grown: tensors whose sets have grown since this was last emptied, in order.
     """
 
     def __init__(self) -> None:
         self._masks: dict[ir.Value, Mask] = {}
-        self.changed = False
+        self.grown: dict[ir.Value, None] = {}
 
     def __getitem__(self, value: ir.Value) -> Mask:
         """The set of a tensor with known channels, ``[C]``. Do not write to it."""
@@ -82,7 +82,7 @@ class Masks:
         old = self[value]
         if (mask & ~old).any():
             self._masks[value] = old | mask
-            self.changed = True
+            self.grown[value] = None
 
     def grow_at(self, value: ir.Value, index: Index) -> None:
         """Add the channels at these positions."""
