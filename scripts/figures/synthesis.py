@@ -40,6 +40,9 @@ RUNS = (
     "int8-16x16",
 )
 FAMILY = "xcup"
+_SYNTHESIS = f"synth_xilinx -family {FAMILY} -noiopad -noclkbuf"
+_BATCH = 8
+"""Modules mapped to LUTs at a time. For each module, that step takes time for all that are there."""
 DSP_TARGETS = {"int8-8x8": 300}
 """Most DSP48E2 that a run may need."""
 _GROUPS = {
@@ -116,28 +119,40 @@ def synthesize(files: Sequence[Path], top: str, parameters: Mapping[str, int]) -
     """Synthesize a design in this process. What Yosys says goes to standard output.
 
     Returns:
-        ``statistics`` (``stat -json``) and ``problems``, the lines of ``check`` before and after.
+        ``statistics`` (as ``stat -json``, of all modules) and ``problems``: what ``check`` says of the flat design.
     """
     from pyosys import libyosys as yosys
 
     design = yosys.Design()
     settings = " ".join(f"-G {name}={value}" for name, value in parameters.items())
+    read = f"read_slang --threads 1 -D SYNTHESIS --top {top} {settings} {' '.join(map(str, files))}"
+
+    def run(*commands: str) -> None:
+        for command in commands:
+            yosys.run_pass(command, design)
+
     with tempfile.TemporaryDirectory(prefix="sliceflow-synthesis-") as folder:
-        names = " ".join(map(str, files))
-        yosys.run_pass(f"read_slang --threads 1 --keep-hierarchy -D SYNTHESIS --top {top} {settings} {names}", design)
-        yosys.run_pass(f"hierarchy -check -top {top}", design)
-        yosys.run_pass(f"tee -o {folder}/before check", design)
-        yosys.run_pass(f"synth_xilinx -family {FAMILY} -noiopad -run :check", design)
-        yosys.run_pass(f"tee -o {folder}/after check -noinit", design)
-        yosys.run_pass(f"tee -q -o {folder}/stat stat -json", design)
-        lines = [line for name in ("before", "after") for line in Path(folder, name).read_text().splitlines()]
-        statistics = json.loads(Path(folder, "stat").read_text())
+        run(read, f"hierarchy -check -top {top}", f"tee -o {folder}/check check", "design -reset")
+        run(f"{read} --keep-hierarchy", f"hierarchy -check -top {top}", f"{_SYNTHESIS} -run :map_luts", "select =*")
+        modules = [module for module in design.all_selected_whole_modules() if not module.get_blackbox_attribute()]
+        names = [str(module.name).removeprefix("\\") for module in modules]
+        run("select -clear", "design -save mapped", "blackbox", "design -save boxes")
+        statistics: dict[str, Any] = {"modules": {}}
+        for first in range(0, len(names), _BATCH):
+            batch = names[first : first + _BATCH]
+            wanted = " ".join(f"={name}" for name in batch)
+            run("design -load boxes", f"delete {wanted}", f"design -copy-from mapped {wanted}")
+            run(f"{_SYNTHESIS} -run map_luts:check", f"tee -q -o {folder}/stat stat -json")
+            found = json.loads(Path(folder, "stat").read_text())
+            statistics["creator"] = found["creator"]
+            statistics["modules"] |= {f"\\{name}": found["modules"][f"\\{name}"] for name in batch}
+        lines = Path(folder, "check").read_text().splitlines()
     return {"statistics": statistics, "problems": [line for line in lines if line.startswith("Warning")]}
 
 
 def measure(run: str) -> dict[str, Any]:
     """Everything about one run, for the JSON file."""
-    begin, parameters = time.perf_counter(), parameters_of(run)
+    begin, parameters, sources = time.perf_counter(), parameters_of(run), source_checksum()
     result = synthesize(rtl_sources(), TOP, parameters)
     modules = by_module(result["statistics"])
     cells: collections.Counter[str] = collections.Counter()
@@ -148,7 +163,7 @@ def measure(run: str) -> dict[str, Any]:
         "parameters": parameters,
         "tool": result["statistics"]["creator"].split(" (")[0],
         "family": FAMILY,
-        "sources": source_checksum(),
+        "sources": sources,
         "seconds": round(time.perf_counter() - begin),
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "problems": result["problems"],
