@@ -9,6 +9,7 @@ Needs torchvision, of which only the definitions of the networks are used. With 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import multiprocessing
 import statistics
 import sys
@@ -77,7 +78,7 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
         "milliseconds": _latencies({"dense": dense, "pruned": pruned, "simplified": model, "blocks": blocks}, repeats),
         "blocks": blocks_report.totals(),
         "thesis_ms": dict(zip(("dense", "pruned", "simplified"), architecture.thesis, strict=True)),
-        "opaque": report.opaque,
+        "held": [dataclasses.asdict(held) for held in report.held],
     }
     return found
 
@@ -119,10 +120,10 @@ def _latencies(models: dict[str, onnx.ModelProto], repeats: int) -> dict[str, An
     image, times = _image(SIZE, 0), {name: [] for name in models}
     for turn in range(repeats + 2):
         for name, session in sessions.items():
-            begin = time.perf_counter()
+            begin = time.thread_time()  # ONNX Runtime's only thread is this one
             session.run(None, image)
             if turn > 1:
-                times[name].append(1e3 * (time.perf_counter() - begin))
+                times[name].append(1e3 * (time.thread_time() - begin))
     found = {name: round(statistics.median(of), 3) for name, of in times.items()}
     for name in ("simplified", "blocks"):
         found[f"dense_over_{name}"] = round(float(np.median(np.array(times["dense"]) / np.array(times[name]))), 3)
@@ -134,28 +135,31 @@ def page(results: list[dict[str, Any]], repeats: int) -> str:
     header = ["network", "channels", "pruned", "gone", "parameters", "MACs", "difference at 224", "at another size"]
     header += ["dense ms", "pruned ms", "simplified ms", "speed-up", f"in blocks of {BLOCK}: MACs", "ms", "speed-up"]
     rows = [_row(found) for found in results]
-    return "\n\n".join(
-        [
-            "# Simplification of twelve pruned networks",
-            f"The definitions of torchvision with seeded random weights, biases and batch norms; {SHARE:.0%} of the\n"
-            "output channels of every layer but the last pruned at random, each layer by itself; biases and norms are\n"
-            "left as they are.",
-            table([*header, "thesis' speed-up"], rows),
-            "*Channels*: outputs of all convolutions and fully connected layers. *Pruned*: those that lost their\n"
-            "weights. *Gone*: removed. Others are held by a residual sum, a concatenation or a depthwise partner in\n"
-            "which they are not constant, by the equal size of groups, or stand for all constants in front of a\n"
-            "padded layer. *Parameters, MACs*: what is left. *Difference*: largest difference between the pruned and\n"
-            "the simplified networks in ONNX Runtime, as a share of the largest output, over three random images; the\n"
-            "model was simplified once, at 224 x 224.",
-            f"*In blocks of {BLOCK}*: with `--multiple {BLOCK}`, which keeps channels in multiples of {BLOCK}. ONNX\n"
-            "Runtime has fast kernels for blocked channels, and turns to slow ones for depthwise convolutions whose\n"
-            "channels do not fill them.",
-            f"Times: medians of {repeats} rounds in ONNX Runtime, one thread, batch 1, in each of which all\n"
-            "models run in turn, on a machine with other load; *speed-up* is the median of the rounds' quotients. The\n"
-            "thesis (A. Bragagnolo, 2023, Table 6.1) measured PyTorch on another processor: only its ratios compare.",
-            _summary(results),
-        ]
-    )
+    notes = _NOTES.format(share=f"{SHARE:.0%}", block=BLOCK, repeats=repeats).split("---\n")
+    parts = [notes[0].rstrip(), table([*header, "thesis' speed-up"], rows), notes[1].strip(), _summary(results)]
+    return "\n\n".join(parts)
+
+
+_NOTES = """# Simplification of twelve pruned networks
+
+The definitions of torchvision with seeded random weights, biases and batch norms; {share} of the output channels of
+every layer but the last pruned at random, each layer by itself; biases and norms are left as they are.
+---
+*Channels*: outputs of all convolutions and fully connected layers; a batch norm that no layer can take in (DenseNet)
+counts as a layer. *Pruned*: those that lost their weights. *Gone*: removed. Others are held by a residual sum, a
+concatenation or a depthwise partner in which they are not constant, by the equal size of groups, or stand for all
+constants in front of a padded layer. *Parameters, MACs*: what is left. *Difference*: largest difference between the
+pruned and the simplified networks in ONNX Runtime, as a share of the largest output, over three random images; the
+model was simplified once, at 224 x 224.
+
+*In blocks of {block}*: with `--multiple {block}`, which keeps channels in multiples of {block}. ONNX Runtime has fast
+kernels for blocked channels, and turns to slow ones for depthwise convolutions whose channels do not fill them.
+
+*ms*: processor time of ONNX Runtime, one thread, batch 1; medians of {repeats} rounds in each of which all models run
+in turn. The machine had other load, which wall time would show. *Speed-up* is the median of the rounds' quotients of
+dense over simplified. The thesis (A. Bragagnolo, 2023, Table 6.1) measured PyTorch on another processor: only its
+ratios compare.
+"""
 
 
 def _row(found: dict[str, Any]) -> list[Any]:

@@ -42,7 +42,7 @@ def test_simplified_models_compute_the_same(folder, tmp_path, capsys):
     document = call(capsys, "simplify", folder / "m.onnx", "--output", tmp_path / "s.onnx")
     assert set(document) == {
         *("output", "nodes_before", "nodes_after"),
-        *("layers", "totals", "passes", "opaque", "difference"),
+        *("layers", "totals", "passes", "held", "difference"),
     }
     assert document["difference"] < 1e-5
     x = tiny_models.samples(3, seed=4)

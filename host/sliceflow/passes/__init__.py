@@ -22,6 +22,10 @@ The normalized form, which the rest of Sliceflow reads:
 - Clip has its limits as inputs, Upsample is Resize, axes are inputs (the opset adaptors of the front end see to it).
 
 Everything else, known or unknown, is as it was: those nodes run on the CPU.
+
+On normalized models, ``simplify`` removes what pruning has made useless, by passes of its own: constant channels move
+into biases (``propagate_constants``) or, in front of zero padding, into one channel (``merge_constants``), and channels
+that nobody needs are cut (``remove_channels``). What operators do with channels is in ``channels``.
 """
 
 from __future__ import annotations

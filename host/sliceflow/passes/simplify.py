@@ -7,13 +7,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from sliceflow.errors import InternalError, UserError
 from sliceflow.passes.base import Pass
-from sliceflow.passes.channels import channels
+from sliceflow.passes.channels import channels, constants
+from sliceflow.passes.channels.linear import Linear
 from sliceflow.passes.channels.rule import Opaque
-from sliceflow.passes.channels.table import rule_of
+from sliceflow.passes.channels.table import LAYERS, rule_of
 from sliceflow.passes.equivalence import largest_difference
 from sliceflow.passes.layer_costs import LayerCost, layer_costs
 from sliceflow.passes.merge_constants import MergeConstants
@@ -21,6 +23,7 @@ from sliceflow.passes.propagate_constants import PropagateConstants
 from sliceflow.passes.remove_channels import RemoveChannels
 from sliceflow.passes.scatter_branches import ScatterBranches
 from sliceflow.passes.shuffle_to_gather import ShuffleToGather
+from sliceflow.passes.view import is_op
 
 logger = logging.getLogger(__name__)
 
@@ -65,20 +68,29 @@ class LayerChange:
 
 
 @dataclasses.dataclass(frozen=True)
+class Held:
+    """A node whose input channels stay although some might go, and why."""
+
+    node: str
+    op: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
 class SimplifyReport:
     """What simplification did.
 
     Attributes:
         layers: every layer with constant weights, in order.
         passes: how many nodes each pass changed, by its name.
-        opaque: nodes whose channels all stay because nothing is known of the operator: name, operator.
+        held: nodes that hold channels back, and why.
         difference: largest difference of an output between before and after, as a share of the largest element of
             that output; None if it was not checked.
     """
 
     layers: list[LayerChange]
     passes: dict[str, int]
-    opaque: list[tuple[str, str]]
+    held: list[Held]
     difference: float | None
 
     def totals(self) -> dict[str, int | None]:
@@ -98,7 +110,7 @@ class SimplifyReport:
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
             "totals": self.totals(),
             "passes": self.passes,
-            "opaque": [{"node": name, "op": op} for name, op in self.opaque],
+            "held": [dataclasses.asdict(found) for found in self.held],
             "difference": self.difference,
         }
 
@@ -129,13 +141,13 @@ def simplify(
         if step.changes:
             counts[step.name] = step.changes
     after = layer_costs(model)
-    opaque = [(str(node.name), node.op_type) for node in model.graph if _holds_channels(node)]
+    held = _held(model)
     difference = None
     if options.check and reference is not None:
         difference = largest_difference(reference, model, seed=options.seed)
         _judge(difference)
     return SimplifyReport(
-        [LayerChange(name, cost, after.get(name)) for name, cost in before.items()], counts, opaque, difference
+        [LayerChange(name, cost, after.get(name)) for name, cost in before.items()], counts, held, difference
     )
 
 
@@ -158,11 +170,22 @@ def _run(step: Pass, model: ir.Model) -> None:
         raise InternalError(f"pass {step.name} broke its postcondition: {error}") from error
 
 
-def _holds_channels(node: ir.Node) -> bool:
-    """Whether an operator without a rule reads channels that a layer made."""
-    return isinstance(rule_of(node), Opaque) and any(
-        value is not None and channels(value) is not None and value.producer() is not None for value in node.inputs
-    )
+def _held(model: ir.Model) -> list[Held]:
+    known = constants(model.graph)
+    found = []
+    for node in model.graph:
+        made = [value for value in node.inputs if channels(value) is not None and value and value.producer()]
+        if made and isinstance(rule_of(node), Opaque):
+            found.append(Held(str(node.name), node.op_type, "nothing is known of what this node does to channels"))
+        linear = Linear.of(node) if is_op(node, *LAYERS) else None
+        if linear is not None and linear.layer.dequantize is not None:
+            values = linear.by_group(known.flat(linear.source))
+            read = linear.nonzero().any(axis=1) & ~np.isnan(values)
+            if read.any():
+                count = np.count_nonzero(read)
+                reason = f"{count} constant channels that are not zero cannot move into integer weights exactly"
+                found.append(Held(str(node.name), node.op_type, reason))
+    return found
 
 
 def _judge(difference: float | None) -> None:

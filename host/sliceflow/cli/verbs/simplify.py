@@ -92,6 +92,8 @@ def _print(report: SimplifyReport) -> None:
         f"{what} {_pair(sums[f'{what}_before'], sums[f'{what}_after'])}" for what in ("channels", "parameters", "macs")
     ]
     output.line(f"in all: {', '.join(words).replace('macs', 'MACs')}")
+    for held in report.held:
+        output.line(f"held back by {held.node} ({held.op}): {held.reason}")
     if report.difference is not None:
         output.line(f"checked: outputs differ by {report.difference:.1e} of their largest element")
 
