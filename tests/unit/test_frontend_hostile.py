@@ -16,7 +16,7 @@ from sliceflow.frontend import bind_shapes, inference, load_model
 from tests.support.models import Graph, mutate_bytes, mutate_structure, random_cnn
 
 CONV = {"kernel_shape": [3, 3], "strides": [1, 1], "pads": [1, 1, 1, 1], "dilations": [1, 1], "group": 1}
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 def refusal(source):
