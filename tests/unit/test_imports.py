@@ -23,6 +23,8 @@ ALLOWED = {
     "devices": {"graph", "hardware", "reference"},
     "runtime": {"devices", "graph", "hardware", "reference"},
     "bench": {"runtime", "devices", "graph", "hardware", "mapping", "frontend", "report"},
+    "pruning": {"frontend", "passes"},
+    "study": {"pruning", "frontend", "passes", "quantization", "mapping", "hardware", "runtime", "report", "devices"},
     "report": {"graph", "hardware", "runtime"},
 }
 """For each folder, the other folders that it may import. ``cli`` may import everything, and nothing imports it."""
