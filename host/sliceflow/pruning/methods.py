@@ -1,0 +1,95 @@
+"""Pruning methods by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+from sliceflow.errors import UserError
+from sliceflow.pruning.method import Method
+from sliceflow.pruning.options import parse
+
+_GRADUAL = "sliceflow.pruning.gradual:Gradual"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A method that can be made.
+
+    Attributes:
+        summary: one line for users.
+        place: ``package.module:Class``, imported when the method is made. The class is a frozen dataclass that is a
+            ``Method``; its fields are the method's options: plain data, all with defaults.
+        fixed: options that the name stands for; users cannot change them.
+        defaults: options with other defaults than the class has.
+    """
+
+    summary: str
+    place: str
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def load(self) -> type[Any]:
+        """The class."""
+        module, _, name = self.place.partition(":")
+        return cast("type[Any]", getattr(importlib.import_module(module), name))
+
+
+METHODS: Mapping[str, Entry] = {
+    "magnitude": Entry(
+        "single weights of least magnitude, over all layers together",
+        _GRADUAL,
+        {"criterion": "magnitude", "scope": "global"},
+    ),
+    "magnitude-layer": Entry(
+        "single weights of least magnitude, in each layer the same share",
+        _GRADUAL,
+        {"criterion": "magnitude", "scope": "layer"},
+    ),
+    "random-weights": Entry("single weights at random: a control", _GRADUAL, {"criterion": "random-weights"}),
+    "l1-filter": Entry("filters of least L1 norm", _GRADUAL, {"criterion": "l1"}, {"layers": "conv"}),
+    "l2-filter": Entry("filters of least L2 norm", _GRADUAL, {"criterion": "l2"}, {"layers": "conv"}),
+    "neuron": Entry("neurons of least L2 norm", _GRADUAL, {"criterion": "l2"}, {"layers": "linear"}),
+    "random": Entry("channels at random: a control", _GRADUAL, {"criterion": "random"}),
+    "apoz": Entry("channels whose activations are most often zero", _GRADUAL, {"criterion": "apoz"}),
+    "taylor": Entry(
+        "channels whose removal changes the loss least, to first order",
+        _GRADUAL,
+        {"criterion": "taylor"},
+        {"scope": "global"},
+    ),
+}
+"""Name to entry. Names are lower case, words joined by hyphens."""
+
+
+def make_method(name: str, **options: Any) -> Method:
+    """A method by its name.
+
+    Args:
+        name: a key of ``METHODS``.
+        options: fields of the method's class that differ from their defaults.
+
+    Raises:
+        UserError: no such method, no such option, or an option of another type.
+    """
+    if name not in METHODS:
+        raise UserError(f"there is no pruning method {name!r}", fix=f"the methods are {', '.join(METHODS)}")
+    entry = METHODS[name]
+    where = f"options of the pruning method {name!r}"
+    contradicted = [key for key, value in entry.fixed.items() if options.get(key, value) != value]
+    if contradicted:
+        key = contradicted[0]
+        raise UserError(f"{key!r} is {entry.fixed[key]!r} for this method", where=where, fix=f"leave {key!r} out")
+    return cast("Method", parse(entry.load(), {**entry.defaults, **options, **entry.fixed}, where))
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """The options that a method takes, with their defaults.
+
+    Raises:
+        UserError: no such method.
+    """
+    method = make_method(name)
+    return dataclasses.asdict(cast("Any", method))
