@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from models.data import Split, mnist5k
 from scripts.figures import record
-from sliceflow.cli.building import integer_options, serialize
+from sliceflow.cli.building import integer_options
 from sliceflow.devices.base import open_device
 from sliceflow.errors import SliceflowError
-from sliceflow.frontend import load_model
+from sliceflow.frontend import load_model, serialize
 from sliceflow.graph.program import TransformStep
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model

@@ -45,21 +45,6 @@ def is_quantized(model: ir.Model) -> bool:
     return any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph)
 
 
-def serialize(model: ir.Model, where: str) -> bytes:
-    """A model as the bytes of an ONNX file.
-
-    Raises:
-        UserError: it is larger than protobuf allows.
-    """
-    import onnx_ir
-
-    try:
-        data: bytes = onnx_ir.to_proto(model).SerializeToString()
-    except Exception as error:  # protobuf's EncodeError has no stable home
-        raise UserError("the model cannot be written as one file", where=where, why=str(error)) from error
-    return data
-
-
 def quantized(
     model: ir.Model, calibration: CalibrationSource, options: QuantizationOptions
 ) -> tuple[ir.Model, QuantizationReport]:
@@ -83,24 +68,18 @@ def _one_or_all(numbers: Sequence[float] | None) -> Sequence[float] | float | No
     return numbers[0] if numbers is not None and len(numbers) == 1 else numbers
 
 
-def integer_options(
-    profile: Profile | None = None, *, activations: str = "auto", weights: str = "auto", **choices: Any
-) -> QuantizationOptions:
+def integer_options(profile: Profile | None = None, **choices: Any) -> QuantizationOptions:
     """Options of a quantization in which ``auto`` means the integer types that a profile has.
 
     Args:
         profile: the accelerator; eight bits without one.
-        activations: as the user said; ``auto`` becomes ``int16`` for a profile of 16-bit activations.
-        weights: as the user said; ``auto`` becomes ``int4`` for a profile of 4-bit weights.
-        choices: other fields of ``QuantizationOptions``.
+        choices: as ``QuantizationOptions.for_widths`` takes them.
     """
     from sliceflow.quantization import QuantizationOptions
 
-    if activations == "auto" and profile is not None and profile.activation_bits == 16:
-        activations = "int16"
-    if weights == "auto":
-        weights = "int4" if profile is not None and profile.weight_bits == 4 else "int8"
-    return QuantizationOptions(activations=activations, weights=weights, **choices)
+    if profile is not None:
+        choices |= {"activation_bits": profile.activation_bits, "weight_bits": profile.weight_bits}
+    return QuantizationOptions.for_widths(**choices)
 
 
 def as_if_quantized(model: ir.Model, shapes: dict[str, list[int]] | None, profile: Profile) -> ir.Model:
@@ -162,7 +141,7 @@ class Build:
         Raises:
             UserError: the model, the data or the target is at fault.
         """
-        from sliceflow.frontend import load_model
+        from sliceflow.frontend import load_model, serialize
         from sliceflow.mapping import compile_model
 
         profile = Profile.load(self.profile)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 from sliceflow.errors import UserError
 
@@ -64,6 +64,31 @@ class QuantizationOptions:
                     where="quantization options",
                     fix="correct that value",
                 )
+
+    @classmethod
+    def for_widths(
+        cls,
+        activation_bits: int = 8,
+        weight_bits: int = 8,
+        *,
+        activations: str = "auto",
+        weights: str = "auto",
+        **choices: Any,
+    ) -> Self:
+        """Options in which ``auto`` means the integers that an accelerator has.
+
+        Args:
+            activation_bits: the accelerator's; ``auto`` becomes ``int16`` for 16.
+            weight_bits: the accelerator's; ``auto`` becomes ``int4`` for 4, and else ``int8``.
+            activations: as the user said.
+            weights: as the user said.
+            choices: the other fields.
+        """
+        if activations == "auto" and activation_bits == 16:
+            activations = "int16"
+        if weights == "auto":
+            weights = "int4" if weight_bits == 4 else "int8"
+        return cls(activations=activations, weights=weights, **choices)
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as plain data."""

@@ -35,9 +35,9 @@ def quantize(
 
     What is written is standard ONNX with QuantizeLinear and DequantizeLinear.
     """
-    from sliceflow.cli.building import CalibrationSource, integer_options, quantized, serialize
+    from sliceflow.cli.building import CalibrationSource, integer_options, quantized
     from sliceflow.files import write_file
-    from sliceflow.frontend import load_model
+    from sliceflow.frontend import load_model, serialize
 
     choices = integer_options(
         method=method,

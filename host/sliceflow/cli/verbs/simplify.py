@@ -47,9 +47,8 @@ def simplify(
     """
     import onnx
 
-    from sliceflow.cli.building import serialize
     from sliceflow.files import write_file
-    from sliceflow.frontend import load_model
+    from sliceflow.frontend import load_model, serialize
     from sliceflow.passes.simplify import SimplifyOptions
     from sliceflow.passes.simplify import simplify as simplify_model
 
