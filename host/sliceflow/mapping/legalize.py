@@ -1,7 +1,8 @@
 """Rewrites of a quantized graph that change no value and leave the merger fewer cases.
 
 Rules:
-    1. QuantizeLinear nodes with the same input and parameters become one.
+    1. QuantizeLinear nodes with the same input and parameters become one. One that only repeats the grid of the
+       tensor behind its DequantizeLinear goes.
     2. An operator that only moves or selects values (max pool, reshape, nearest resize, Relu, concat of equal
        scales) stays on its input's grid; where the model does not quantize its output, the input's pair is repeated.
     3. Where such an operator's output is quantized and an input is not, or on another grid, a pair on the output's grid
@@ -24,6 +25,7 @@ def legalize(model: ir.Model) -> None:
     """Apply the rules in place. Requires static shapes."""
     graph = model.graph
     _merge_equal_quantizers(graph)
+    _drop_repeated_quantizers(graph)
     _nest_concats(graph)
     for node in list(graph):
         if _keeps_grid(node):
@@ -37,6 +39,18 @@ def _merge_equal_quantizers(graph: ir.Graph) -> None:
             _merge_readers(graph, value)
     for value in graph.inputs:
         _merge_readers(graph, value)
+
+
+def _drop_repeated_quantizers(graph: ir.Graph) -> None:
+    for node in list(graph):
+        quant = activation_quant(node) if is_op(node, "QuantizeLinear") else None
+        producer = node.inputs[0].producer() if quant is not None and node.inputs[0] is not None else None
+        if producer is None or not is_op(producer, "DequantizeLinear") or node.outputs[0].is_graph_output():
+            continue
+        stored = producer.inputs[0]
+        if stored is not None and not stored.is_initializer() and activation_quant(producer) == quant:
+            node.outputs[0].replace_all_uses_with(stored)
+            graph.remove(node, safe=True)
 
 
 def _merge_readers(graph: ir.Graph, value: ir.Value) -> None:

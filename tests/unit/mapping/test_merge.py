@@ -6,7 +6,7 @@ import pytest
 
 from sliceflow.errors import UserError
 from sliceflow.graph.descriptor import AddMode, Op, PoolMode, TableMode
-from sliceflow.graph.program import Program
+from sliceflow.graph.program import FpgaStep, Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import check, compile_model
 from sliceflow.runtime.session import Session
@@ -80,6 +80,20 @@ def test_concat_costs_no_layer_and_no_copy() -> None:
     program = compiled(g, g.quant(g.conv(g.quant(g.op("Concat", a, b, axis=1)), 16, 4, seed=3)))
     assert len(program.descriptors) == 3
     assert program.descriptors[2].in_slices == 3  # 3 channels in one slice, 13 in two
+
+
+def test_a_grid_that_is_repeated_before_a_concatenation_costs_no_launch() -> None:
+    g = Graph()
+    x = g.quant("x")
+    pooled = g.quant(g.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]))
+    narrowed = g.quant(g.op("MaxPool", g.quant(g.conv(x, 8, 8)), kernel_shape=[2, 2], strides=[2, 2]))
+    joined = g.quant(g.op("Concat", g.quant(pooled), g.quant(narrowed), axis=1))
+    graph_output = g.quant(g.conv(joined, 16, 8, seed=1))
+    program = compiled(g, graph_output)
+    assert sum(isinstance(step, FpgaStep) for step in program.steps) == 1
+    images = np.random.default_rng(0).uniform(-40, 40, (1, 8, 8, 8)).astype(np.float32)
+    got = Session(program, device="reference").run(None, {"x": images})[0]
+    np.testing.assert_array_equal(got, run_onnxruntime(ir.to_proto(g.model(graph_output)), {"x": images})[0])
 
 
 def test_pruned_channel_counts_are_reported_with_their_waste() -> None:
