@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 
 from sliceflow.pruning.task import Quality
 
@@ -36,6 +36,9 @@ class Callback:
     What a callback must remember over a kill goes into ``state_dict``: numbers, strings, tensors, and lists and
     dictionaries of them.
     """
+
+    def on_optimizer(self, optimizer: optim.Optimizer) -> None:
+        """The optimizer of this stage is there, with its state if training is resumed; ``on_start`` follows."""
 
     def on_start(self, model: nn.Module, epochs: int) -> None:
         """Training begins, or is resumed."""

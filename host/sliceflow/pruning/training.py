@@ -33,8 +33,9 @@ class Training:
         weight_decay: the optimizer's own; decoupled for AdamW, added to the gradient for SGD.
         schedule: ``steps`` multiplies the rate by 0.1 at each milestone; ``one-cycle`` rises and falls over all epochs.
         milestones: epochs, counted from 0, from which on the rate is lower.
-        patience: end when the validation loss has not fallen for so many epochs; None runs them all.
-        keep: ``best`` restores the weights of the epoch with the lowest validation loss, ``last`` takes the last.
+        patience: end when no epoch was better than the best for so many epochs; None runs them all.
+        keep: ``best`` restores the weights of the best epoch, ``last`` takes the last.
+        best_by: the best epoch has the lowest validation ``loss``, or the highest ``metric``; the first of equals.
         initial: the weights before training are a candidate for the best.
         seed: of shuffling, augmentation and dropout.
     """
@@ -49,6 +50,7 @@ class Training:
     milestones: tuple[int, ...] = ()
     patience: int | None = None
     keep: Literal["best", "last"] = "best"
+    best_by: Literal["loss", "metric"] = "loss"
     initial: bool = False
     seed: int = 0
 
@@ -117,6 +119,7 @@ class _Fit:
             self._epochs = [start]
             self._best = _copied(self._model)
         for callback in self._callbacks:
+            callback.on_optimizer(self._optimizer)
             callback.on_start(self._model, self._training.epochs)
         while not self._done():
             self._epoch(len(self._epochs))
@@ -149,10 +152,14 @@ class _Fit:
         quality = evaluate(self._model, self._task.validation, self._task)
         epoch = Epoch(number, rate, total / examples, quality)
         self._epochs.append(epoch)
-        if (not self._training.initial and number == 1) or quality.loss < self._epochs[self._kept].validation.loss:
+        if (not self._training.initial and number == 1) or self._better(quality):
             self._kept, self._best = number, _copied(self._model)
         for callback in self._callbacks:
             callback.on_epoch(epoch)
+
+    def _better(self, quality: Quality) -> bool:
+        best = self._epochs[self._kept].validation
+        return quality.metric > best.metric if self._training.best_by == "metric" else quality.loss < best.loss
 
     def _step(self, inputs: torch.Tensor, targets: torch.Tensor) -> float:
         self._optimizer.zero_grad()
