@@ -41,6 +41,10 @@ class Masks(Callback):
         self._live[name] = self[name] & ~gone
         self.apply()
 
+    def replace(self, name: str, live: Tensor) -> None:
+        """Take another mask for a parameter, as when its shape has changed. ``live``: bool, in its shape."""
+        self._live[name] = live
+
     def prune_zeros(self) -> None:
         """Prune every element that is zero now ("pinning")."""
         for name, parameter in self._parameters.items():
