@@ -24,7 +24,9 @@ ALLOWED = {
     "runtime": {"devices", "graph", "hardware", "reference"},
     "bench": {"runtime", "devices", "graph", "hardware", "mapping", "frontend", "report"},
     "pruning": {"frontend", "passes"},
-    "study": {"pruning", "frontend", "passes", "quantization", "mapping", "hardware", "runtime", "report", "devices"},
+    "study": {
+        *("pruning", "frontend", "passes", "quantization", "mapping", "graph", "hardware", "runtime", "devices", "report"),
+    },
     "report": {"graph", "hardware", "runtime"},
 }
 """For each folder, the other folders that it may import. ``cli`` may import everything, and nothing imports it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import onnx_ir as ir
 
 from sliceflow.passes.affine import Layer
@@ -21,6 +22,7 @@ class LayerCost:
         outputs: output channels.
         parameters: weights and biases.
         macs: multiply-accumulates for one image; None if the map has no fixed size.
+        nonzero: those of the parameters that are not zero.
     """
 
     op: str
@@ -28,6 +30,7 @@ class LayerCost:
     outputs: int
     parameters: int
     macs: int | None
+    nonzero: int
 
 
 def layer_costs(model: ir.Model) -> dict[str, LayerCost]:
@@ -51,4 +54,5 @@ def _cost(layer: Layer) -> LayerCost:
     places = None if found is None else found[2:]
     known = [size for size in places or () if isinstance(size, int)]
     macs = weights.size * math.prod(known) if places is not None and len(known) == len(places) else None
-    return LayerCost(node.op_type, inputs, layer.outputs, int(weights.size) + biases, macs)
+    nonzero = int(np.count_nonzero(weights)) + int(np.count_nonzero(layer.bias))
+    return LayerCost(node.op_type, inputs, layer.outputs, int(weights.size) + biases, macs, nonzero)
