@@ -108,6 +108,12 @@ def test_a_status_names_the_layer(status: int, what: str, why: str) -> None:
     assert why in caught.value.why
 
 
+def test_a_memory_error_names_the_next_layer_too() -> None:
+    with pytest.raises(UserError) as caught:
+        KernelDriver(Board(status=1 << 8 | 4), ["a", "b", "c"]).launch(POINTERS, 0, 3, 10)
+    assert caught.value.where == "layer 'b', or the parameters of the next layer, 'c'"
+
+
 def test_a_launch_without_end_shows_the_registers() -> None:
     with pytest.raises(UserError, match="does not end within 4 seconds") as caught:
         KernelDriver(Board(takes=1e9), ["a", "b", "c"]).launch(POINTERS, 1, 2, 4)

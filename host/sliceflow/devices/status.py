@@ -31,10 +31,13 @@ def check_status(status: int, layers: Sequence[str] = (), *, detail: str = "") -
     if status == 0:
         return
     index, code = status >> 8, status & 0xFF
+    where = f"layer {layers[index]!r}" if index < len(layers) else ""
+    if code == MEMORY and index + 1 < len(layers):  # the next layer's parameters are fetched while one runs
+        where += f", or the parameters of the next layer, {layers[index + 1]!r}"
     verb = "stopped at" if code == MEMORY else "refuses"
     raise UserError(
         f"the accelerator {verb} descriptor {index}",
-        where=f"layer {layers[index]!r}" if index < len(layers) else "",
+        where=where,
         why="\n".join(filter(None, [_REASONS.get(code, f"unknown status {code}"), detail])),
         fix=_FIXES.get(code, _COMPILE_AGAIN),
     )
