@@ -25,7 +25,8 @@ ALLOWED = {
     "bench": {"runtime", "devices", "graph", "hardware", "mapping", "frontend", "report"},
     "pruning": {"frontend", "passes"},
     "study": {
-        *("pruning", "frontend", "passes", "quantization", "mapping", "graph", "hardware", "runtime", "devices", "report"),
+        *("pruning", "frontend", "passes", "quantization", "mapping"),
+        *("graph", "hardware", "runtime", "devices", "report"),
     },
     "report": {"graph", "hardware", "runtime"},
 }

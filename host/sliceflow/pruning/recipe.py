@@ -133,7 +133,10 @@ class PruneSection:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All sections. ``folder`` is where the file lies; files named in it are relative to that."""
+    """All sections. ``folder`` is where the file lies; files named in it are relative to that.
+
+    ``deploy`` and ``study`` are left as they stand in the file: ``sliceflow.study`` parses and checks them.
+    """
 
     model: ModelSection
     data: DataSection
@@ -141,6 +144,8 @@ class Recipe:
     pretrain: Training | None = None
     task: TaskSection = TaskSection()
     prune: PruneSection = PruneSection()
+    deploy: dict[str, Any] | None = None
+    study: dict[str, Any] | None = None
     folder: str = "."
 
     def file(self, name: str) -> Path:
