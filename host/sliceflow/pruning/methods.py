@@ -60,6 +60,18 @@ METHODS: Mapping[str, Entry] = {
         {"criterion": "taylor"},
         {"scope": "global"},
     ),
+    "serene": Entry(
+        "SeReNe: weights of neurons that the outputs hardly feel decay, then go below a threshold",
+        "sliceflow.pruning.serene:Serene",
+    ),
+    "lobster": Entry(
+        "LOBSTER: weights that the loss hardly feels decay, then go below a threshold",
+        "sliceflow.pruning.lobster:Lobster",
+    ),
+    "l2-threshold": Entry(
+        "all weights decay, then go below a threshold: a control for serene and lobster",
+        "sliceflow.pruning.plateau:PlateauMethod",
+    ),
 }
 """Name to entry. Names are lower case, words joined by hyphens."""
 

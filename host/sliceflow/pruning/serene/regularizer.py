@@ -1,0 +1,50 @@
+"""The regularizer of SeReNe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sliceflow.pruning.callback import Batch
+from sliceflow.pruning.decay import Decay
+from sliceflow.pruning.serene.sensitivity import Kind, sensitivities
+
+
+class NeuronDecay(Decay):
+    """``w <- w - strength * w * max(0, 1 - S)`` for all weights of a neuron with the sensitivity S on the batch.
+
+    Source: A. Bragagnolo, 2023, equations 5.11 and 5.12; with the local sensitivity of ReLU 5.18: a neuron's weights
+    decay while it is off. The outputs' layer takes part: its S is 1 / outputs, or 1 if local.
+
+    Args:
+        model: the network.
+        weights: what decays, by name: weights, or biases, of convolutions and fully connected layers.
+        strength: share of a weight of an insensitive neuron that goes in a step, 0 to 1 (lambda).
+        kind: which sensitivity.
+    """
+
+    def __init__(self, model: nn.Module, weights: Mapping[str, Tensor], strength: float, kind: Kind) -> None:
+        super().__init__(weights, strength)
+        self._model, self._kind = model, kind
+        self._layers = dict(model.named_modules())
+        self._found: dict[str, Tensor] = {}
+
+    def on_forward(self, batch: Batch) -> None:
+        """Measure the sensitivities of the network as it is before the step."""
+        self._found = sensitivities(self._model, batch.inputs, self._kind)
+
+    def insensitivity(self, name: str, weight: Tensor) -> Tensor | float:
+        """Equation 5.11; 1 for a layer that the batch did not reach."""
+        layer, _, field = name.rpartition(".")
+        if layer not in self._found:
+            return 1.0
+        found = torch.clamp(1 - self._found[layer], min=0)
+        module = self._layers[layer]
+        if field == "bias":
+            return found
+        if isinstance(module, nn.ConvTranspose2d):  # [inputs, outputs / groups, rows, columns]
+            repeated = found.reshape(module.groups, 1, -1).expand(-1, weight.shape[0] // module.groups, -1)
+            return repeated.reshape(weight.shape[0], weight.shape[1], 1, 1)
+        return found.reshape(-1, *[1] * (weight.ndim - 1))
