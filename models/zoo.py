@@ -94,6 +94,17 @@ def build(shape: Shape, *, device: str = "cpu") -> nn.Module:
         return _MODULES[type(shape)](shape).eval()
 
 
+def network(name: str, *, width: float | None = None) -> nn.Module:
+    """A network by name, ready to be trained: ``build = "models.zoo:network"`` in recipes.
+
+    Its weights are drawn from torch's global generator. ``width`` narrows it, see :func:`entry`.
+
+    Raises:
+        UserError: no such network, or it cannot be narrowed.
+    """
+    return build(entry(name, width=width).shape).train()
+
+
 def seed_weights(module: nn.Module, seed: int) -> nn.Module:
     """Fill a module with weights that depend on the seed alone, and return it.
 

@@ -38,7 +38,8 @@ class Masks(Callback):
 
     def prune(self, name: str, gone: Tensor) -> None:
         """Prune elements of a parameter, besides those that are gone already. ``gone``: bool, in its shape."""
-        self._live[name] = self[name] & ~gone
+        live = self[name]
+        self._live[name] = live & ~gone.to(live.device)
         self.apply()
 
     def replace(self, name: str, live: Tensor) -> None:
@@ -56,7 +57,7 @@ class Masks(Callback):
         """Set what is pruned to zero."""
         with torch.no_grad():
             for name, mask in self._live.items():
-                self._parameters[name].mul_(mask)
+                self._parameters[name].masked_fill_(~mask, 0)  # also what is not a number
 
     @property
     def pruned(self) -> int:

@@ -48,7 +48,7 @@ class Run:
         """
         observers = [self.progress(stage)] if self.progress is not None else []
         path = self.folder / f"{stage}.pt" if self.folder is not None else None
-        return fit(model, task, training, [*callbacks, *observers], resume_from=path)
+        return fit(model, task, training, callbacks, observers=observers, resume_from=path)
 
     def once(self, stage: str, identity: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """A result that is computed once, and read from the folder afterwards.

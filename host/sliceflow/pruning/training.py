@@ -82,6 +82,7 @@ def fit(
     training: Training,
     callbacks: Sequence[Callback] = (),
     *,
+    observers: Sequence[Callback] = (),
     resume_from: Path | None = None,
 ) -> History:
     """Train a network in place.
@@ -90,7 +91,8 @@ def fit(
         model: the network.
         task: its examples and loss.
         training: how.
-        callbacks: called in this order.
+        callbacks: called in this order; their states are kept in the checkpoint.
+        observers: called behind them; they change nothing, and a checkpoint does not know them.
         resume_from: a checkpoint, written after every epoch; if it is there, training goes on from it, to the same
             result as without the break.
 
@@ -100,14 +102,22 @@ def fit(
     Raises:
         UserError: the checkpoint is damaged or of another run, or it cannot be written.
     """
-    return _Fit(model, task, training, callbacks, resume_from).run()
+    return _Fit(model, task, training, callbacks, observers, resume_from).run()
 
 
 class _Fit:
     def __init__(
-        self, model: nn.Module, task: Task, training: Training, callbacks: Sequence[Callback], path: Path | None
+        self,
+        model: nn.Module,
+        task: Task,
+        training: Training,
+        callbacks: Sequence[Callback],
+        observers: Sequence[Callback],
+        path: Path | None,
     ) -> None:
-        self._model, self._task, self._training, self._callbacks, self._path = model, task, training, callbacks, path
+        self._model, self._task, self._training, self._path = model, task, training, path
+        self._kept_callbacks = tuple(callbacks)
+        self._callbacks = (*callbacks, *observers)
         self._optimizer = make_optimizer(model, training)
         self._epochs: list[Epoch] = []
         self._kept = 0
@@ -184,7 +194,7 @@ class _Fit:
     def _identity(self) -> dict[str, Any]:
         shapes = {name: list(value.shape) for name, value in self._model.state_dict().items()}
         options = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self._training).items()}
-        return {"options": options, "shapes": shapes, "callbacks": [type(c).__name__ for c in self._callbacks]}
+        return {"options": options, "shapes": shapes, "callbacks": [type(c).__name__ for c in self._kept_callbacks]}
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -194,7 +204,7 @@ class _Fit:
             "optimizer": self._optimizer.state_dict(),
             "epochs": [dataclasses.asdict(epoch) for epoch in self._epochs],
             "kept": self._kept,
-            "callbacks": [callback.state_dict() for callback in self._callbacks],
+            "callbacks": [callback.state_dict() for callback in self._kept_callbacks],
         }
 
     def _resume(self) -> bool:
@@ -207,7 +217,7 @@ class _Fit:
             Epoch(**{**fields, "validation": Quality(**fields["validation"])}) for fields in state["epochs"]
         ]
         self._kept, self._best = state["kept"], state["best"]
-        for callback, saved in zip(self._callbacks, state["callbacks"], strict=True):
+        for callback, saved in zip(self._kept_callbacks, state["callbacks"], strict=True):
             callback.load_state_dict(saved)
         return True
 

@@ -1,0 +1,98 @@
+"""Functions that users name in recipes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sliceflow.errors import UserError
+
+
+def resolve(reference: str, folder: Path, where: str) -> Callable[..., Any]:
+    """Find a function. Its module is imported, so this runs the user's code.
+
+    Args:
+        reference: ``package.module:function``, searched where Python searches, then in the working directory and in
+            ``folder``; or ``file.py:function``, relative to ``folder``.
+        folder: the recipe's folder.
+        where: the key, for messages.
+
+    Raises:
+        UserError: it is not found, or its module fails when it is imported.
+    """
+    place, _, name = reference.rpartition(":")
+    if not place or not name.isidentifier():
+        fix = "write it as package.module:function or file.py:function"
+        raise UserError(f"this does not name a function: {reference!r}", where=where, fix=fix)
+    try:
+        module = _file(folder / place) if place.endswith(".py") else _module(place, folder)
+    except Exception as error:  # the module is the user's code
+        raise UserError(f"the module of {reference!r} cannot be imported", where=where, why=reason_of(error)) from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise UserError(f"there is no function {name!r} in {place}", where=where)
+    return found  # type: ignore[no-any-return]  # callable() has been asked
+
+
+def call(function: Callable[..., Any], arguments: dict[str, Any], where: str) -> Any:
+    """Call a user's function.
+
+    Raises:
+        UserError: it raised something.
+    """
+    try:
+        return function(**arguments)
+    except UserError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        name = getattr(function, "__qualname__", repr(function))
+        raise UserError(f"{name} failed", where=where, why=reason_of(error)) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """An error of foreign code in one line: its kind, and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _module(name: str, folder: Path) -> ModuleType:
+    with _searched(Path.cwd(), folder):
+        return importlib.import_module(name)
+
+
+def _file(path: Path) -> ModuleType:
+    path = path.resolve()
+    name = f"sliceflow_recipe_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickling of workers look modules up by name
+    try:
+        with _searched(path.parent):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextmanager
+def _searched(*folders: Path) -> Iterator[None]:
+    """Modules are searched in these folders too, behind all others."""
+    added = [str(folder.resolve()) for folder in folders]
+    sys.path.extend(added)
+    try:
+        yield
+    finally:
+        for folder in added:
+            sys.path.remove(folder)
