@@ -42,9 +42,11 @@ class Masks(Callback):
         self._live[name] = live & ~gone.to(live.device)
         self.apply()
 
-    def replace(self, name: str, live: Tensor) -> None:
-        """Take another mask for a parameter, as when its shape has changed. ``live``: bool, in its shape."""
-        self._live[name] = live
+    def replace(self, name: str, parameter: nn.Parameter, live: Tensor) -> None:
+        """Take another object for a parameter, and its mask: bool, in its shape."""
+        self._parameters[name] = parameter
+        if name in self._live or not live.all():
+            self._live[name] = live
 
     def prune_zeros(self) -> None:
         """Prune every element that is zero now ("pinning")."""
