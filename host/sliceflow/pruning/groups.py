@@ -100,9 +100,7 @@ def find_groups(model: nn.Module, example: Tensor, protect: Collection[str] = ()
             "torch-pruning is not installed", why=str(error), fix="pip install 'sliceflow[pruning]'"
         ) from error
     names = {module: name for name, module in model.named_modules()}
-    unknown = set(protect) - set(names.values())
-    if unknown:
-        raise UserError(f"the network has no layer {sorted(unknown)[0]!r}", where="protected layers")
+    check_layers(model, protect)
     frozen = {parameter for parameter in model.parameters() if not parameter.requires_grad}
     with evaluating(model):
         for parameter in frozen:
@@ -122,6 +120,19 @@ def find_groups(model: nn.Module, example: Tensor, protect: Collection[str] = ()
     groups = [_group(group, names) for group in found if not _reaches_output(group)]
     kept = [group for group in groups if not any(m.makes and m.layer in protect for m in group.members)]
     return sorted(kept, key=lambda group: order[group.name])
+
+
+def check_layers(model: nn.Module, layers: Collection[str]) -> None:
+    """Make sure that a network has layers of these names.
+
+    Raises:
+        UserError: it has not; the message names those it has.
+    """
+    names = [name for name, module in model.named_modules() if isinstance(module, LAYERS)]
+    known = {name for name, _ in model.named_modules()}
+    if unknown := sorted(set(layers) - known):
+        fix = f"the layers are {', '.join(names)}"
+        raise UserError(f"the network has no layer {unknown[0]!r}", where="protected layers", fix=fix)
 
 
 def _reaches_output(group: Any) -> bool:

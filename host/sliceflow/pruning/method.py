@@ -22,7 +22,7 @@ class Request:
         ratio: share to prune, 0 to 1, of the channels (structured methods) or of the weights (others). Methods that
             find their own share take it as the most.
         training: one stage of training; a method may have several.
-        protect: layers that keep all their channels and weights, besides those that make the outputs.
+        protect: layers that keep all their channels and weights; channels that are outputs stay in any case.
         seed: of everything random in the method itself.
     """
 
@@ -50,13 +50,12 @@ class Outcome:
 
 
 class Method(Protocol):
-    """A way to prune.
+    """A way to prune."""
 
-    Attributes:
-        structured: it prunes whole channels; else single weights.
-    """
-
-    structured: bool
+    @property
+    def structured(self) -> bool:
+        """It prunes whole channels; else single weights."""
+        ...
 
     def prune(self, model: nn.Module, task: Task, request: Request, run: Run) -> Outcome:
         """Prune a trained network in place: masked weights become zero, the others are trained on.
