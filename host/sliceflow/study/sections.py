@@ -1,22 +1,24 @@
 """The sections of a recipe that studies and the chain read, besides those of ``sliceflow.pruning.recipe``.
 
-[deploy]
-profile = "int8-8x8"
+    [deploy]
+    profile = "int8-8x8"
 
-[study]
-methods = ["l2-filter", "taylor"]      # "random" is added as a control
-ratios = [2, 4, 8, 16, 32]             # original size divided by the remaining one
-seeds = [0, 1, 2]
-budget = 6                             # epochs of fine-tuning that each cell gets
+    [study]
+    methods = ["l2-filter", "taylor"]      # "random" is added as a control
+    ratios = [2, 4, 8, 16, 32]             # original size divided by the remaining one
+    seeds = [0, 1, 2]
+    budget = 6                             # epochs of fine-tuning that each cell gets
 
-[study.options.l2-filter]
-layers = "all"
+    [study.options.l2-filter]
+    layers = "all"
+
+All keys but ``methods`` and ``ratios`` have defaults.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from sliceflow.errors import UserError
@@ -95,13 +97,19 @@ class StudySection:
             raise UserError(f"`budget` must be at least 1, not {self.budget}", where="[study]")
         if any(seed < 0 for seed in self.seeds):
             raise UserError("a seed must not be negative", where="[study]")
-        for key, names in (("methods", self.methods), ("options", self.options), ("scratch", self.scratch or ())):
-            for name in names:
-                if name not in (METHODS if key == "methods" else self.all_methods):
-                    known = METHODS if key == "methods" else self.all_methods
-                    raise UserError(
-                        f"`{key}` names no method: {name!r}", where="[study]", fix=f"use {', '.join(known)}"
-                    )
+        self._check_names("methods", self.methods, METHODS)
+        self._check_names("options", self.options, self.all_methods)
+        self._check_names("scratch", self.scratch or (), self.all_methods)
+        for name in self.scratch or ():
+            if not structured(name, self):
+                why = "it leaves the network's size as it is"
+                raise UserError(f"{name!r} has no smaller network to train from scratch", where="[study]", why=why)
+
+    def _check_names(self, key: str, names: Iterable[str], known: Collection[str]) -> None:
+        for name in names:
+            if name not in known:
+                fix = f"name one of {', '.join(known)}"
+                raise UserError(f"`{key}` names no method of this study: {name!r}", where="[study]", fix=fix)
 
     @property
     def all_methods(self) -> tuple[str, ...]:
