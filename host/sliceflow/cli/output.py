@@ -107,10 +107,15 @@ def error(failure: SliceflowError) -> None:
         write_json({"error": {**failure.to_json(), "exit_code": failure.exit_code}})
 
 
+def on_terminal() -> bool:
+    """Whether somebody looks on: stderr is a terminal, and the output is not for programs."""
+    return sys.stderr.isatty() and not as_json()
+
+
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """A callback (done, total) that draws a bar on a terminal and writes a few lines elsewhere."""
-    if sys.stderr.isatty() and not as_json():
+    if on_terminal():
         from rich.console import Console
         from rich.progress import Progress
 

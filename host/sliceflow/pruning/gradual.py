@@ -14,7 +14,6 @@ from sliceflow.pruning.criteria import ChannelCriterion, Choices, make_criterion
 from sliceflow.pruning.definitions import nonzero_parameters
 from sliceflow.pruning.masks import Masks
 from sliceflow.pruning.method import Outcome, Request
-from sliceflow.pruning.options import finite
 from sliceflow.pruning.run import Run
 from sliceflow.pruning.schedules import Cubic, OneShot, Schedule, Threshold, Uniform
 from sliceflow.pruning.selection import Guards, Normalize, Scope, select
@@ -119,7 +118,7 @@ class _Loop:
             history = self._train(step, last=step == steps)
             self._reference = history.best.validation.metric
             record |= {
-                "trained": _plain(history.best.validation),
+                "trained": history.best.validation.to_json(),
                 "epochs": len(history.epochs) - 1,
                 "epoch_parameters": (len(history.epochs) - 1) * record["parameters"],
             }
@@ -155,14 +154,10 @@ class _Loop:
             "gone": {name: _count(chosen) for name, chosen in self._gone.items()},
             "of": {name: chosen.numel() for name, chosen in self._gone.items()},
             "parameters": nonzero_parameters(self._model),
-            "before": _plain(before),
-            "pruned": _plain(pruned),
+            "before": before.to_json(),
+            "pruned": pruned.to_json(),
         }
 
 
 def _count(chosen: Tensor) -> int:
     return int(chosen.sum())
-
-
-def _plain(quality: Quality) -> dict[str, Any]:
-    return {"loss": finite(quality.loss), "metric": quality.metric, "examples": quality.examples}

@@ -132,6 +132,23 @@ class PruneSection:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportSection:
+    """What is written beside the pruned network.
+
+    Attributes:
+        calibration: training examples to quantize with.
+        evaluation: most test examples to judge with.
+    """
+
+    calibration: int = 256
+    evaluation: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.calibration < 1 or self.evaluation < 1:
+            raise UserError("there must be 1 example at least", where="[export]")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """All sections. ``folder`` is where the file lies; files named in it are relative to that.
 
@@ -144,6 +161,7 @@ class Recipe:
     pretrain: Training | None = None
     task: TaskSection = TaskSection()
     prune: PruneSection = PruneSection()
+    export: ExportSection = ExportSection()
     deploy: dict[str, Any] | None = None
     study: dict[str, Any] | None = None
     folder: str = "."

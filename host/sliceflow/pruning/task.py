@@ -68,6 +68,10 @@ class Quality:
     metric: float
     examples: int
 
+    def to_json(self) -> dict[str, float | int | None]:
+        """Plain data; a loss that is not finite is None."""
+        return {**dataclasses.asdict(self), "loss": self.loss if math.isfinite(self.loss) else None}
+
 
 def evaluate(model: nn.Module, loader: Iterable[tuple[Tensor, Tensor]], task: Task) -> Quality:
     """Judge a network in evaluation mode; its mode is restored. The last, smaller batch counts by its examples.

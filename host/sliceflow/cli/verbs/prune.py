@@ -1,0 +1,71 @@
+"""``sliceflow prune``: a torch network is trained, pruned and exported, as a recipe says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sliceflow.cli import options, output
+from sliceflow.report.tables import Table, count
+
+
+def prune(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="TOML file; docs/guide.md describes it.")],
+    output_folder: Annotated[Path, typer.Option("--output", help="Folder to write; checkpoints are kept in it.")],
+    method: Annotated[str | None, typer.Option("--method", help="Instead of the recipe's.")] = None,
+    ratio: Annotated[float | None, typer.Option("--ratio", help="Share to prune, instead of the recipe's.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Go on from the checkpoints in the folder, or remove them first.")
+    ] = True,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Of torch; its own choice if omitted.")
+    ] = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Train, prune, fine-tune and export a torch network.
+
+    What pruning made useless is removed exactly. `sliceflow deploy` takes the files that are written.
+    """
+    import torch
+
+    from sliceflow.cli.training_progress import training_progress
+    from sliceflow.pruning.delivery import deliver
+    from sliceflow.pruning.pipeline import prune_recipe
+    from sliceflow.pruning.recipe import load_recipe
+    from sliceflow.pruning.run import Run
+
+    changes = {key: value for key, value in (("method", method), ("ratio", ratio)) if value is not None}
+    plan = load_recipe(recipe, {"prune": changes})
+    if threads is not None:
+        torch.set_num_threads(threads)
+    checkpoints = output_folder / "checkpoints"
+    if not resume and checkpoints.exists():
+        shutil.rmtree(checkpoints)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with training_progress() as progress:
+        pruned = prune_recipe(plan, Run(checkpoints, progress))
+    report = deliver(pruned, plan, output_folder)
+    output.result({"output": str(output_folder), **report}, lambda: _print(report, output_folder))
+
+
+def _print(report: dict[str, Any], folder: Path) -> None:
+    content = Table("Pruned layers", ("layer", "before", "after"))
+    content.right = frozenset(content.columns[1:])
+    last = report["steps"][-1] if report["steps"] else {}
+    for name, size in last.get("of", {}).items():
+        content.add(name, count(size), count(size - last["gone"][name]))
+    if content.rows:
+        output.table(content)
+    for label, key in (("before pruning", "dense"), ("behind it", "pruned"), ("as pruned.onnx", "exported")):
+        quality = report[key]
+        loss = "not finite" if quality["loss"] is None else f"{quality['loss']:.4f}"
+        output.line(f"test metric {label}: {quality['metric']:.4f}, loss {loss}")
+    output.line(f"parameters: {count(report['parameters_before'])} -> {count(report['parameters_after'])}")
+    if report["macs_before"] is not None and report["macs_after"] is not None:
+        output.line(f"MACs: {count(report['macs_before'])} -> {count(report['macs_after'])}")
+    output.line(f"written to {folder}: pruned.onnx, weights, masks, calibration.npz, evaluation.npz, report.json")
+    output.line(f"next: sliceflow deploy {folder}/pruned.onnx --calibration {folder}/calibration.npz --output ARTIFACT")
