@@ -23,7 +23,7 @@ def exported(model: Any, example: Any) -> ir.Model:
     Raises:
         UserError: it cannot be exported.
     """
-    graph = export_module(model, example)
+    graph = export_module(model, example, older_first=True)
     for held in simplify(graph).held:
         logger.info("%s (%s) holds pruned channels back: %s", held.node, held.op, held.reason)
     return graph

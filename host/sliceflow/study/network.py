@@ -13,13 +13,13 @@ from sliceflow.pruning.callback import Callback
 from sliceflow.pruning.fresh import fresh_copy
 from sliceflow.pruning.groups import find_groups
 from sliceflow.pruning.method import Method, Request
-from sliceflow.pruning.methods import make_method
 from sliceflow.pruning.recipe import Recipe
 from sliceflow.pruning.run import Run
 from sliceflow.pruning.shrink import shrink
 from sliceflow.pruning.sources import build_model
 from sliceflow.pruning.task import Task
 from sliceflow.pruning.training import History, Training
+from sliceflow.study.budget import budgeted
 from sliceflow.study.cells import Cell
 from sliceflow.study.sections import SCRATCH, UNPRUNED, StudySection
 from sliceflow.study.shares import channel_share, weight_share
@@ -128,11 +128,8 @@ class Trainer:
 
     def _pruned(self, cell: Cell, progress: Any) -> Network:
         model = self.trained(cell.seed, progress)
-        options = self.study.options.get(cell.method, {})
-        method = make_method(cell.method, **options)
+        method, epochs = budgeted(cell.method, self.study, self.budget)
         share = self._share(method, cell, model)
-        stages = max(1, int(getattr(method, "rounds", 1)))
-        epochs = max(1, self.budget // stages)
         training = dataclasses.replace(self.recipe.finetune, epochs=epochs, seed=cell.seed)
         request = Request(ratio=share, training=training, protect=self.recipe.prune.protect, seed=cell.seed)
         run = CountedRun(self.work / cell.key, progress)
@@ -169,5 +166,4 @@ def _is_of(group: Any, chosen: str) -> bool:
     """Whether a method that is limited to ``conv`` or ``linear`` layers may prune a group."""
     if chosen == "all":
         return True
-    linear = any(hasattr(member.module, "out_features") for member in group.makers)
-    return linear == (chosen == "linear")
+    return all(hasattr(maker.module, "out_features") == (chosen == "linear") for maker in group.makers)
