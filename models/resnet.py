@@ -55,7 +55,7 @@ class ResNet(nn.Module):  # type: ignore[misc]  # torch is untyped here
             inner = shape.width * 2**stage
             for index in range(count):
                 stride = 2 if stage and not index else 1
-                blocks.append(_Block(channels, inner, stride, bottleneck=shape.bottleneck))
+                blocks.append(Block(channels, inner, stride, bottleneck=shape.bottleneck))
                 channels = inner * _EXPANSION if shape.bottleneck else inner
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -69,7 +69,7 @@ class ResNet(nn.Module):  # type: ignore[misc]  # torch is untyped here
         return logits
 
 
-class _Block(nn.Module):  # type: ignore[misc]  # torch is untyped here
+class Block(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """One residual block; its shortcut is a 1x1 convolution where size or channels change."""
 
     def __init__(self, channels: int, inner: int, stride: int, *, bottleneck: bool) -> None:
