@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from sliceflow.cli import failure, output
-from sliceflow.cli.verbs import bench, check, compile, deploy, doctor, map, prune, quantize, run, simplify, verify
+from sliceflow.cli.verbs import (
+    bench,
+    check,
+    compile,
+    deploy,
+    doctor,
+    map,
+    prune,
+    quantize,
+    run,
+    simplify,
+    study,
+    verify,
+)
 
 app = typer.Typer(
     name="sliceflow",
@@ -39,7 +52,7 @@ def _root(
     pass
 
 
-for module in (check, prune, simplify, quantize, map, compile, deploy, run, verify, bench, doctor):
+for module in (check, prune, study, simplify, quantize, map, compile, deploy, run, verify, bench, doctor):
     name = module.__name__.rpartition(".")[2]
     app.command(name)(getattr(module, name))
 

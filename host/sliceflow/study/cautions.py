@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sliceflow.study.sections import RANDOM, SCRATCH, UNPRUNED, StudySection
-from sliceflow.study.summary import Row
+from sliceflow.study.summary import Row, Spread
 
 LEAST_SEEDS, LEAST_RATIOS = 3, 5
 SMALL_DATA = 10_000
@@ -78,12 +78,19 @@ def _of_row(row: Row) -> Iterator[str]:
 
 def _of_gains(rows: Sequence[Row]) -> Iterator[str]:
     """Methods that chance or a fresh start equals."""
-    controls = {(row.ratio, row.label): row for row in rows if row.method in RANDOM.values() or row.kind == SCRATCH}
+    controls = [row for row in rows if _is_control(row)]
+    equals: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        if row.kind != "pruned" or row.method in RANDOM.values():
-            continue
-        mine = row.figures["accuracy"]
-        for (ratio, label), control in controls.items():
-            other = control.figures["accuracy"]
-            if ratio == row.ratio and mine.mean - (mine.deviation or 0) <= other.mean + (other.deviation or 0):
-                yield f"{row.label} at {ratio:g} is not better than {label} by more than their deviations."
+        for control in controls if row.kind == "pruned" and not _is_control(row) else ():
+            if control.ratio == row.ratio and not _better(row.figures["accuracy"], control.figures["accuracy"]):
+                equals.setdefault((row.label, control.label), []).append(f"{row.ratio:g}")
+    for (method, control), ratios in equals.items():
+        yield f"{method} is not better than {control} by more than their deviations, at {', '.join(ratios)}."
+
+
+def _is_control(row: Row) -> bool:
+    return row.method in RANDOM.values() or row.kind == SCRATCH
+
+
+def _better(one: Spread, other: Spread) -> bool:
+    return one.mean - (one.deviation or 0) > other.mean + (other.deviation or 0)
