@@ -98,7 +98,7 @@ def unroll_stems(found: Partition, profile: Profile) -> Partition:
     if not stems:
         return found
     layouts = assign_lanes(found.layers, found.concats, profile)
-    layers = [_cheapest(plan, layouts, profile) if plan in stems else plan for plan in found.layers]
+    layers = [best_unrolling(plan, layouts, profile) if plan in stems else plan for plan in found.layers]
     return dataclasses.replace(found, layers=layers)
 
 
@@ -109,9 +109,9 @@ def _can_unroll(plan: LayerPlan, profile: Profile) -> bool:
     return dense and plan.input.channels < TAPS * profile.cpi
 
 
-def _cheapest(plan: LayerPlan, layouts: Layouts, profile: Profile) -> LayerPlan:
-    """The plan, or its best unrolled form."""
-    plain = _cost(plan, layouts, profile)
+def best_unrolling(plan: LayerPlan, layouts: Layouts, profile: Profile) -> LayerPlan:
+    """The plan of a layer that reads what the host writes, or its best unrolled form."""
+    plain = _cost(plan, layouts, profile) if _can_unroll(plan, profile) else None
     if plain is None:
         return plan
     best, chosen = plain, plan

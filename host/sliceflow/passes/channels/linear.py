@@ -110,6 +110,17 @@ class Linear:
         scale = constant(self.layer.dequantize.inputs[1])
         return np.ones(1) if scale is None else scale.astype(np.float64).reshape(-1)
 
+    def norms(self) -> Vector:
+        """L2 norm of the real weights of each output, ``[O]``."""
+        zero = self._zero()
+        result = np.zeros(self.weights.shape[:2])
+        for group in range(len(self.weights)):
+            for start in range(0, self.weights.shape[1], _ROWS):
+                rows = slice(start, start + _ROWS)
+                block = self.weights[group, rows].astype(np.float64) - (zero[group, rows] if zero.ndim else zero)
+                result[group, rows] = np.sqrt(np.square(block).sum(axis=tuple(range(1, block.ndim))))
+        return result.reshape(-1) * self._scales()
+
     def clear(self, inputs: Mask) -> None:
         """Make the weights of input channels zero."""
         chosen = self.by_group(inputs).reshape(len(self.weights), 1, -1, *(1 for _ in self.weights.shape[3:]))
