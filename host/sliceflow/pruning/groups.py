@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -10,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
+from sliceflow.pruning.coupling_check import false_groups
 from sliceflow.pruning.task import evaluating
+
+logger = logging.getLogger(__name__)
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
 
@@ -72,8 +77,10 @@ class ChannelGroup:
                 continue
             gone = member.positions[channels].flatten()
             for name, parameter in member.module.named_parameters(recurse=False):
-                mask = torch.zeros(parameter.shape, dtype=torch.bool)
                 axis = 1 if name == "weight" and isinstance(member.module, nn.ConvTranspose2d) else 0
+                if parameter.shape[axis] == 1 < self.size:  # one for all channels, like the slope of a PReLU
+                    continue
+                mask = torch.zeros(parameter.shape, dtype=torch.bool)
                 mask.index_fill_(axis, gone, True)
                 found.append((f"{member.layer}.{name}" if member.layer else name, mask))
         return found
@@ -117,9 +124,20 @@ def find_groups(model: nn.Module, example: Tensor, protect: Collection[str] = ()
             for parameter in frozen:
                 parameter.requires_grad_(False)
     order = {name: index for index, name in enumerate(names.values())}
-    groups = [_group(group, names) for group in found if not _reaches_output(group)]
+    traced = [_group(group, names) for group in found if not _reaches_output(group)]
+    groups = _true(model, example, [group for group in traced if group is not None])
     kept = [group for group in groups if not any(m.makes and m.layer in protect for m in group.members)]
     return sorted(kept, key=lambda group: order[group.name])
+
+
+def _true(model: nn.Module, example: Tensor, groups: list[ChannelGroup]) -> list[ChannelGroup]:
+    """Without the groups that running the network disproves: the tracer does not follow every split and shuffle."""
+    if not example.is_floating_point():
+        return groups
+    false = false_groups(model, example, groups)
+    for name in sorted(false):
+        logger.warning("layer %s keeps all its channels: what they are coupled with cannot be traced", name)
+    return [group for group in groups if group.name not in false]
 
 
 def check_layers(model: nn.Module, layers: Collection[str]) -> None:
@@ -145,15 +163,21 @@ def _reads(item: Any) -> bool:
     return item.dep.handler.__name__ == "prune_in_channels" and isinstance(item.dep.target.module, LAYERS)
 
 
-def _group(group: Any, names: Mapping[nn.Module, str]) -> ChannelGroup:
+def _group(group: Any, names: Mapping[nn.Module, str]) -> ChannelGroup | None:
+    """A group as plain data; None if the tracer lost its way."""
     size = len(group[0].idxs)
     members: dict[tuple[nn.Module, bool], Member] = {}
     for item in group:
         module = item.dep.target.module
         if module not in names:  # an operation, not a layer
             continue
+        if isinstance(module, nn.ConvTranspose2d) and module.groups > 1:  # its outputs have no axis of their own
+            return None
         makes = not _reads(item)
         pairs = sorted(zip(item.root_idxs, item.idxs, strict=True))
+        counts = Counter(root for root, _ in pairs)
+        if sorted(counts) != list(range(size)) or len(set(counts.values())) > 1:
+            return None
         positions = torch.tensor([index for _, index in pairs]).reshape(size, -1)
         members.setdefault((module, makes), Member(names[module], module, makes, positions))
     order = {name: index for index, name in enumerate(names.values())}
