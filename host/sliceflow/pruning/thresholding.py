@@ -41,7 +41,7 @@ def find_threshold(
     Source: A. Bragagnolo, 2023, section 4.4 (LOBSTER) and the thresholding of algorithm 2 (SeReNe), with one threshold
     for all layers. Every trial starts from the weights as they are, and the last threshold that kept to the bound
     counts. The loss need not rise with the threshold; then this is a threshold that keeps to the bound, below one
-    that does not. The search ends when no magnitude is left between the two.
+    that does not. The search ends when no threshold between the two makes other weights zero.
 
     Args:
         weights: what may become zero; left as it is.
@@ -78,7 +78,7 @@ class _Search:
         capped = self._zeros(high) < len(self._magnitudes)
         if capped and self._differs(high) and self._keeps_to_the_bound(high):
             return self._found()
-        while high - self._low > _FINEST and self._between(high):
+        while high - self._low > _FINEST and self._undecided(high):
             value = (self._low + high) / 2
             if not self._differs(value):
                 self._low = value
@@ -99,8 +99,10 @@ class _Search:
     def _differs(self, value: float) -> bool:
         return self._zeros(value) > self._zeros(self._low)
 
-    def _between(self, high: float) -> bool:
-        return int(torch.searchsorted(self._magnitudes, high)) > self._zeros(self._low)
+    def _undecided(self, high: float) -> bool:
+        """Whether a threshold below a high one makes other weights zero than the low and the high one do."""
+        zeros = self._zeros(self._low)
+        return zeros < self._zeros(high) and self._zeros(float(self._magnitudes[zeros])) < self._zeros(high)
 
     def _keeps_to_the_bound(self, value: float) -> bool:
         self._trials += 1
@@ -112,8 +114,8 @@ class _Search:
         return False
 
     def _found(self) -> Threshold:
-        zeros = self._zeros(self._low)
-        return Threshold(self._low, zeros, zeros - self._zeros(0.0), self._low_loss, self._trials)
+        zeros, before = self._zeros(self._low), self._zeros(0.0)
+        return Threshold(self._low if zeros > before else 0.0, zeros, zeros - before, self._low_loss, self._trials)
 
 
 @contextmanager
