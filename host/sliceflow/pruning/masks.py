@@ -42,6 +42,11 @@ class Masks(Callback):
         self._live[name] = live & ~gone.to(live.device)
         self.apply()
 
+    def revive(self, name: str, back: Tensor) -> None:
+        """Let elements of a parameter live again, at the values that they have. ``back``: bool, in its shape."""
+        if name in self._live:
+            self._live[name] = self._live[name] | back
+
     def replace(self, name: str, parameter: nn.Parameter, live: Tensor) -> None:
         """Take another object for a parameter, and its mask: bool, in its shape."""
         self._parameters[name] = parameter
