@@ -106,7 +106,7 @@ def test_masks_weights_and_report_agree(seed, mode):
 
 
 def test_the_most_important_come_back():
-    model, masks, dense = network(4, 0.4)
+    model, masks, dense = network(5, 0.35)
     before = live_channels(model, masks)
     report = align(model, EXAMPLE, masks, dense, CYCLES, Options(mode="up", multiples=(8,)))
     norms = (dense["stem.weight"].square().flatten(1).sum(1) + dense["b.weight"].square().flatten(1).sum(1)).sqrt()
