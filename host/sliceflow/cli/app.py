@@ -14,6 +14,7 @@ import typer
 from sliceflow.cli import failure, output
 from sliceflow.cli.verbs import (
     bench,
+    chain,
     check,
     compile,
     deploy,
@@ -52,7 +53,7 @@ def _root(
     pass
 
 
-for module in (check, prune, study, simplify, quantize, map, compile, deploy, run, verify, bench, doctor):
+for module in (check, chain, prune, study, simplify, quantize, map, compile, deploy, run, verify, bench, doctor):
     name = module.__name__.rpartition(".")[2]
     app.command(name)(getattr(module, name))
 

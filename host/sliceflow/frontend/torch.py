@@ -125,6 +125,7 @@ def _export(
 
 
 def _run_export(torch: Any, module: Any, inputs: tuple[Any, ...], options: dict[str, Any], *, dynamo: bool) -> bytes:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that it does without
     if dynamo:
         program = torch.onnx.export(module, inputs, dynamo=True, verbose=False, **options)
         return bytes(program.model_proto.SerializeToString())

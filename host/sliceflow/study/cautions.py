@@ -84,8 +84,8 @@ def _of_gains(rows: Sequence[Row]) -> Iterator[str]:
         for control in controls if row.kind == "pruned" and not _is_control(row) else ():
             if control.ratio == row.ratio and not _better(row.figures["accuracy"], control.figures["accuracy"]):
                 equals.setdefault((row.label, control.label), []).append(f"{row.ratio:g}")
-    for (method, control), ratios in equals.items():
-        yield f"{method} is not better than {control} by more than their deviations, at {', '.join(ratios)}."
+    for (method, other), ratios in equals.items():
+        yield f"{method} is not better than {other} by more than their deviations, at {', '.join(ratios)}."
 
 
 def _is_control(row: Row) -> bool:

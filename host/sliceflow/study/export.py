@@ -13,17 +13,18 @@ from sliceflow.passes.simplify import simplify
 logger = logging.getLogger(__name__)
 
 
-def exported(model: Any, example: Any) -> ir.Model:
-    """Export and simplify.
+def exported(model: Any, example: Any, *, simplified: bool = True) -> ir.Model:
+    """Export, and remove what pruning made useless.
 
     Args:
         model: a torch network with one input.
         example: inputs, ``[N, ...]``.
+        simplified: remove it; else pruned channels stay, as zeros.
 
     Raises:
         UserError: it cannot be exported.
     """
     graph = export_module(model, example, older_first=True)
-    for held in simplify(graph).held:
+    for held in simplify(graph).held if simplified else ():
         logger.info("%s (%s) holds pruned channels back: %s", held.node, held.op, held.reason)
     return graph

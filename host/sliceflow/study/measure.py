@@ -44,19 +44,19 @@ class Exam:
     calibration: NDArray[np.float32]
 
     @classmethod
-    def of(cls, task: Task, calibration: int, limit: int | None = None) -> Exam:
+    def of(cls, task: Task, calibration: int, limit: int) -> Exam:
         """The test examples of a task (the first ``limit``), and so many validation examples to calibrate with."""
         images, targets = _collected(task.test, limit)
         return cls(images, targets, _collected(task.validation, calibration)[0])
 
 
-def _collected(loader: Any, limit: int | None) -> tuple[Array, Array]:
+def _collected(loader: Any, limit: int) -> tuple[Array, Array]:
     images, targets, count = [], [], 0
     for inputs, wanted in loader:
         images.append(inputs.numpy())
         targets.append(wanted.numpy())
         count += len(inputs)
-        if limit is not None and count >= limit:
+        if count >= limit:
             break
     if not count:
         raise UserError("there is no example to measure with", fix="give a data set that is not empty")

@@ -32,6 +32,7 @@ def trade_off(rows: Sequence[Row], front: Sequence[int], cost: str) -> bytes:
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     quality, cost_words, quality_words = COSTS[cost]
     with mpl.rc_context({"svg.hashsalt": cost, "svg.fonttype": "path", "font.size": 10}):
@@ -42,6 +43,9 @@ def trade_off(rows: Sequence[Row], front: Sequence[int], cost: str) -> bytes:
         line = [(rows[index].figures[cost].mean, 100 * rows[index].figures[quality].mean) for index in front]
         axes.step(*zip(*line, strict=True), where="post", color="black", alpha=0.3, lw=1, label="Pareto front")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+        axes.xaxis.set_minor_formatter(EngFormatter(sep=" "))
+        axes.tick_params(axis="x", which="both", labelsize=8)
         axes.set_xlabel(cost_words)
         axes.set_ylabel(quality_words)
         axes.grid(alpha=0.2, which="both")

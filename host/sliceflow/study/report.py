@@ -22,8 +22,8 @@ DEFINITIONS = (
     "counts zeros that still stand there as gone: storage could leave them out, the accelerator multiplies them.",
     "Theoretical: speed-up by multiply-accumulates. ONNX Runtime: measured on the CPU, one thread, both networks in "
     "turn. Hardware: by clock cycles that the cycle model predicts. They are different things.",
-    "Size only, from scratch: the pruned network's shape with fresh weights, trained for as many epochs as the first "
-    "training and fine-tuning took together.",
+    "Size of a method, from scratch: the pruned network's shape with fresh weights, trained for as many epochs as the "
+    "first training and fine-tuning took together.",
     "Asked: what the method was asked for; what it did stands beside it.",
 )
 

@@ -38,23 +38,19 @@ class DeploySection:
     Attributes:
         profile: name or path of the profile.
         device: runs the quantized networks: ``csim``, ``reference`` or ``rtl``.
-        calibration: validation examples from which quantization takes its ranges.
-        examples: test examples that are judged; None takes all.
         verify: images on which device and reference are compared, value by value.
         rounds: rounds in which latency on the CPU is measured.
     """
 
     profile: str = "int8-8x8"
     device: str = "csim"
-    calibration: int = 128
-    examples: int | None = None
     verify: int = 2
     rounds: int = 15
 
     def __post_init__(self) -> None:
-        counts = {name: getattr(self, name) for name in ("calibration", "examples", "verify", "rounds")}
-        for name, value in counts.items():
-            if value is not None and value < 1:
+        for name in ("verify", "rounds"):
+            value = getattr(self, name)
+            if value < 1:
                 raise UserError(f"`{name}` must be at least 1, not {value}", where="[deploy]")
 
 

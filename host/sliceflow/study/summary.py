@@ -57,7 +57,7 @@ class Row:
         """What tables and plots call it."""
         if self.kind == UNPRUNED:
             return UNPRUNED
-        return self.method if self.kind == "pruned" else f"{self.method}, size only, from scratch"
+        return self.method if self.kind == "pruned" else f"size of {self.method}, from scratch"
 
 
 FIGURES: Mapping[str, Callable[[Document], float | None]] = {

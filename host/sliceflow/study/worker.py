@@ -115,7 +115,7 @@ def make_worker(
         trainer=Trainer(recipe, study, task, store.folder / "work"),
         deploy=deploy,
         profile=Profile.load(deploy.profile),
-        exam=Exam.of(task, deploy.calibration, deploy.examples),
+        exam=Exam.of(task, recipe.export.calibration, recipe.export.evaluation),
         store=store,
         progress=progress,
     )

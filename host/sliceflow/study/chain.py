@@ -1,0 +1,175 @@
+"""The whole chain: train, prune, simplify, align, quantize, map, verify, with figures at each stage.
+
+The same as ``sliceflow prune`` and then ``sliceflow deploy``, but for the figures.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from sliceflow.devices.base import open_device
+from sliceflow.errors import SliceflowError
+from sliceflow.frontend import load_model
+from sliceflow.graph.artifact import may_be_replaced, save_program
+from sliceflow.hardware.profile import Profile
+from sliceflow.pruning.delivery import deliver
+from sliceflow.pruning.pipeline import Pruned, prune_recipe
+from sliceflow.pruning.recipe import Recipe
+from sliceflow.pruning.run import Run
+from sliceflow.runtime.verify import verify
+from sliceflow.study.build import input_name
+from sliceflow.study.export import exported
+from sliceflow.study.judge import Accuracy, judge
+from sliceflow.study.manifest import run_facts
+from sliceflow.study.measure import Exam, Measured, Measurement, measure, predict
+from sliceflow.study.sections import DeploySection, deploy_section
+
+logger = logging.getLogger(__name__)
+Tell = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A network on its way.
+
+    Attributes:
+        name: of the stage that made it.
+        says: what the stage did.
+        measurement: the network as it left the stage, quantized and mapped for the figures of hardware.
+    """
+
+    name: str
+    says: str
+    measurement: Measurement
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """What became of a network.
+
+    Attributes:
+        recipe: its plain data.
+        deploy: the accelerator, and how the network was measured.
+        manifest: when, where and how it was made.
+        stages: networks in float, stage by stage.
+        quantized: of the quantized network in ONNX Runtime, *measured*.
+        verification: device against reference, see ``sliceflow.runtime.verify``.
+    """
+
+    recipe: dict[str, Any]
+    deploy: DeploySection
+    manifest: dict[str, Any]
+    stages: list[Stage]
+    quantized: Accuracy
+    verification: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return dict(json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False)))
+
+
+def run_chain(
+    recipe: Recipe, folder: Path, *, command: Sequence[str] = (), training: Any = None, tell: Tell | None = None
+) -> Chain:
+    """Carry out the chain. A killed one goes on from its checkpoints.
+
+    Args:
+        recipe: with a section ``[deploy]``, or its defaults.
+        folder: gets ``checkpoints``, ``pruned`` (what ``sliceflow prune`` writes) and ``artifact``.
+        command: what the user typed.
+        training: see ``Run.progress``.
+        tell: called with each stage's name when it begins.
+
+    Returns:
+        The figures. A mismatch of device and reference is in them, and no error here.
+
+    Raises:
+        SliceflowError: a stage failed; the message names it.
+    """
+    deploy = deploy_section(recipe)
+    profile = Profile.load(deploy.profile)
+    artifact = folder / "artifact"
+    if artifact.exists():
+        may_be_replaced(artifact)
+    tell = tell or (lambda name: logger.info("stage %s", name))
+    with _stage("prune", tell):
+        pruned = prune_recipe(recipe, Run(folder / "checkpoints", training))
+    with _stage("export", tell):
+        report = deliver(pruned, recipe, folder / "pruned")
+    exam = _exam(folder / "pruned")
+    line = _Line(exam, profile, deploy, tell)
+    line.add("trained", "before pruning", lambda: _dense(pruned))
+    masked = f"{report['masked']:,} of {report['parameters']:,} parameters are masked; nothing was removed"
+    line.add("pruned", f"{recipe.prune.method}: {masked}", lambda: _masked(pruned))
+    line.add("simplified", "what pruning made useless is gone", lambda: load_model(folder / "pruned" / "pruned.onnx"))
+    final = line.last
+    with _stage("quantize", tell):
+        name = input_name(load_model(final.built.model))
+        quantized = judge(predict(final.built.model, name, exam.images, "quantized model"), exam.targets)
+    with _stage("map", tell):
+        save_program(final.built.program, artifact, {"fp32": final.model, "int8": final.built.model})
+    with _stage("verify", tell):
+        verification = _verify(final, deploy, exam)
+    return Chain(recipe.to_json(), deploy, run_facts(command), line.stages, quantized, verification)
+
+
+class _Line:
+    """Measures network after network."""
+
+    def __init__(self, exam: Exam, profile: Profile, deploy: DeploySection, tell: Tell) -> None:
+        self._exam, self._profile, self._device, self._tell = exam, profile, deploy.device, tell
+        self.stages: list[Stage] = []
+        self.last: Measured
+
+    def add(self, name: str, says: str, make: Callable[[], ir.Model]) -> None:
+        with _stage(name, self._tell):
+            self.last = measure(make(), self._exam, self._profile, name=name, device=self._device)
+        self.stages.append(Stage(name, says, self.last.result))
+
+
+@contextmanager
+def _stage(name: str, tell: Tell) -> Iterator[None]:
+    tell(name)
+    try:
+        yield
+    except SliceflowError as error:
+        error.where = f"stage {name}, {error.where}" if error.where else f"stage {name}"
+        raise
+
+
+def _dense(pruned: Pruned) -> ir.Model:
+    model = copy.deepcopy(pruned.model)
+    model.load_state_dict(pruned.dense)
+    return exported(model, pruned.task.example(), simplified=False)
+
+
+def _masked(pruned: Pruned) -> ir.Model:
+    return exported(pruned.model, pruned.task.example(), simplified=False)
+
+
+def _exam(folder: Path) -> Exam:
+    """The examples that ``sliceflow prune`` wrote for ``sliceflow deploy`` and for judging."""
+    with np.load(folder / "calibration.npz", allow_pickle=False) as arrays:
+        calibration = arrays["input"]
+    with np.load(folder / "evaluation.npz", allow_pickle=False) as arrays:
+        return Exam(arrays["input"], arrays["label"], calibration)
+
+
+def _verify(final: Measured, deploy: DeploySection, exam: Exam) -> dict[str, Any]:
+    program = final.built.program
+    device = open_device(deploy.device, program, threads=1)
+    try:
+        found = verify(program, device, {program.inputs[0].name: exam.images[: deploy.verify]})
+    finally:
+        device.close()
+    return found.to_json()
