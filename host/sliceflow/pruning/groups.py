@@ -109,7 +109,7 @@ def find_groups(model: nn.Module, example: Tensor, protect: Collection[str] = ()
     names = {module: name for name, module in model.named_modules()}
     check_layers(model, protect)
     frozen = {parameter for parameter in model.parameters() if not parameter.requires_grad}
-    with evaluating(model):
+    with evaluating(model), torch.enable_grad():
         for parameter in frozen:
             parameter.requires_grad_(True)  # the graph is found through autograd
         try:

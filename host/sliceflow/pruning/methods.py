@@ -72,6 +72,10 @@ METHODS: Mapping[str, Entry] = {
         "all weights decay, then go below a threshold: a control for serene and lobster",
         "sliceflow.pruning.plateau:PlateauMethod",
     ),
+    "structure-selection": Entry(
+        "channels, groups or residual blocks whose factor training drives to zero",
+        "sliceflow.pruning.structure_selection:StructureSelection",
+    ),
 }
 """Name to entry. Names are lower case, words joined by hyphens."""
 
