@@ -26,7 +26,7 @@ ALLOWED = {
     "bench": {"runtime", "devices", "graph", "hardware", "mapping", "frontend", "report"},
     "pruning": {"alignment", "frontend", "passes"},
     "study": {
-        *("pruning", "frontend", "passes", "quantization", "mapping"),
+        *("alignment", "pruning", "frontend", "passes", "quantization", "mapping"),
         *("graph", "hardware", "runtime", "devices", "report"),
     },
     "report": {"graph", "hardware", "runtime"},

@@ -17,6 +17,7 @@ from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
 from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
+from sliceflow.study.naming import named
 
 Images = NDArray[np.float32]
 
@@ -51,12 +52,14 @@ def build(model: ir.Model, profile: Profile, calibration: Images, name: str) -> 
     notes: tuple[str, ...] = ()
     if not profile.is_float:
         options = QuantizationOptions.for_widths(profile.activation_bits, profile.weight_bits, threads=1)
-        with _quiet():
+        with _quiet(), named("quantization"):
             result = quantize(model, CalibrationData({input_name(model): calibration}), options)
         model, notes = result.model, result.report.notes
     data = serialize(model, name)
     checksum = hashlib.sha256(data).hexdigest()
-    return Built(data, compile_model(model, profile, name=name, source_sha256=checksum), notes)
+    with named("mapping"):
+        program = compile_model(model, profile, name=name, source_sha256=checksum)
+    return Built(data, program, notes)
 
 
 def input_name(model: ir.Model) -> str:

@@ -1,6 +1,6 @@
 """The whole chain: train, prune, simplify, align, quantize, map, verify, with figures at each stage.
 
-The same as ``sliceflow prune`` and then ``sliceflow deploy``, but for the figures.
+``sliceflow prune`` and then ``sliceflow deploy`` do the same without alignment and without figures in between.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from sliceflow.devices.base import open_device
-from sliceflow.errors import SliceflowError
 from sliceflow.frontend import load_model
 from sliceflow.graph.artifact import may_be_replaced, save_program
 from sliceflow.hardware.profile import Profile
@@ -27,11 +25,13 @@ from sliceflow.pruning.pipeline import Pruned, prune_recipe
 from sliceflow.pruning.recipe import Recipe
 from sliceflow.pruning.run import Run
 from sliceflow.runtime.verify import verify
+from sliceflow.study.align import align_pruned
 from sliceflow.study.build import input_name
 from sliceflow.study.export import exported
 from sliceflow.study.judge import Accuracy, judge
 from sliceflow.study.manifest import run_facts
 from sliceflow.study.measure import Exam, Measured, Measurement, measure, predict
+from sliceflow.study.naming import named
 from sliceflow.study.sections import DeploySection, deploy_section
 
 logger = logging.getLogger(__name__)
@@ -102,16 +102,21 @@ def run_chain(
     if artifact.exists():
         may_be_replaced(artifact)
     tell = tell or (lambda name: logger.info("stage %s", name))
+    run = Run(folder / "checkpoints", training)
     with _stage("prune", tell):
-        pruned = prune_recipe(recipe, Run(folder / "checkpoints", training))
-    with _stage("export", tell):
-        report = deliver(pruned, recipe, folder / "pruned")
-    exam = _exam(folder / "pruned")
+        pruned = prune_recipe(recipe, run)
+    exam = Exam.of(pruned.task, recipe.export.calibration, recipe.export.evaluation)
     line = _Line(exam, profile, deploy, tell)
-    line.add("trained", "before pruning", lambda: _dense(pruned))
-    masked = f"{report['masked']:,} of {report['parameters']:,} parameters are masked; nothing was removed"
-    line.add("pruned", f"{recipe.prune.method}: {masked}", lambda: _masked(pruned))
-    line.add("simplified", "what pruning made useless is gone", lambda: load_model(folder / "pruned" / "pruned.onnx"))
+    example = pruned.task.example()
+    line.add("trained", "before pruning", lambda: exported(_dense(pruned), example, simplified=False))
+    says = f"{recipe.prune.method}; {pruned.outcome.masks.pruned:,} parameters are masked, and nothing was removed"
+    line.add("pruned", says, lambda: exported(pruned.model, example, simplified=False))
+    line.add("simplified", "what pruning made useless is gone", lambda: exported(pruned.model, example))
+    with _stage("align", tell):
+        aligned, says = align_pruned(pruned, recipe, deploy, profile, run)
+    line.add("aligned", says, lambda: exported(aligned.model, example))
+    with _stage("export", tell):
+        deliver(aligned, recipe, folder / "pruned")
     final = line.last
     with _stage("quantize", tell):
         name = input_name(load_model(final.built.model))
@@ -140,29 +145,15 @@ class _Line:
 @contextmanager
 def _stage(name: str, tell: Tell) -> Iterator[None]:
     tell(name)
-    try:
+    with named(f"stage {name}"):
         yield
-    except SliceflowError as error:
-        error.where = f"stage {name}, {error.where}" if error.where else f"stage {name}"
-        raise
 
 
-def _dense(pruned: Pruned) -> ir.Model:
+def _dense(pruned: Pruned) -> Any:
+    """The network before pruning."""
     model = copy.deepcopy(pruned.model)
     model.load_state_dict(pruned.dense)
-    return exported(model, pruned.task.example(), simplified=False)
-
-
-def _masked(pruned: Pruned) -> ir.Model:
-    return exported(pruned.model, pruned.task.example(), simplified=False)
-
-
-def _exam(folder: Path) -> Exam:
-    """The examples that ``sliceflow prune`` wrote for ``sliceflow deploy`` and for judging."""
-    with np.load(folder / "calibration.npz", allow_pickle=False) as arrays:
-        calibration = arrays["input"]
-    with np.load(folder / "evaluation.npz", allow_pickle=False) as arrays:
-        return Exam(arrays["input"], arrays["label"], calibration)
+    return model
 
 
 def _verify(final: Measured, deploy: DeploySection, exam: Exam) -> dict[str, Any]:

@@ -40,14 +40,23 @@ class DeploySection:
         device: runs the quantized networks: ``csim``, ``reference`` or ``rtl``.
         verify: images on which device and reference are compared, value by value.
         rounds: rounds in which latency on the CPU is measured.
+        align: how the chain brings channels to sizes that fill the accelerator's lanes, see
+            ``sliceflow.alignment.Options``; ``none`` leaves them as pruning did.
+        align_epochs: of training behind that; None takes those of ``[finetune]``.
+        price: see ``sliceflow.alignment.Options``.
     """
 
     profile: str = "int8-8x8"
     device: str = "csim"
     verify: int = 2
     rounds: int = 15
+    align: Literal["none", "up", "down", "auto"] = "auto"
+    align_epochs: int | None = None
+    price: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.price < 0 or (self.align_epochs is not None and self.align_epochs < 0):
+            raise UserError("`price` and `align_epochs` must not be negative", where="[deploy]")
         for name in ("verify", "rounds"):
             value = getattr(self, name)
             if value < 1:

@@ -6,7 +6,6 @@ import dataclasses
 import time
 from typing import Any
 
-from sliceflow.errors import SliceflowError
 from sliceflow.frontend import load_model
 from sliceflow.hardware.profile import Profile
 from sliceflow.pruning.recipe import Recipe
@@ -17,6 +16,7 @@ from sliceflow.study.cells import Cell
 from sliceflow.study.export import exported
 from sliceflow.study.latency import median_ratio, side_by_side
 from sliceflow.study.measure import Exam, Measured, measure, predict
+from sliceflow.study.naming import named
 from sliceflow.study.network import Network, Trainer
 from sliceflow.study.sections import UNPRUNED, DeploySection, StudySection
 from sliceflow.study.store import Store
@@ -55,19 +55,11 @@ class Worker:
         if found is not None:
             return found
         begin = time.perf_counter()
-        try:
+        with named(f"cell {cell.key}"):
             network = self.trainer.make(cell, self.progress)
-            measured = measure(
-                exported(network.model, self.trainer.task.example()),
-                self.exam,
-                self.profile,
-                name=cell.key,
-                device=self.deploy.device,
-            )
+            graph = exported(network.model, self.trainer.task.example())
+            measured = measure(graph, self.exam, self.profile, name=cell.key, device=self.deploy.device)
             document = self._document(cell, network, measured)
-        except SliceflowError as error:
-            error.where = f"cell {cell.key}, {error.where}" if error.where else f"cell {cell.key}"
-            raise
         document["seconds"] = round(time.perf_counter() - begin, 2)
         self.store.put_model(cell.key, measured.model)
         self.store.put(cell.key, document)
