@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ def align_model(
         UserError: an input's shape remains open.
     """
     options = options or Options(multiples=lanes(profile))
-    shapes = _shapes(bind_shapes(model, input_shapes=input_shapes))
+    shapes = static_shapes(model, input_shapes)
     groups: list[Group] = []
     decisions: list[Decision] = []
 
@@ -104,18 +104,31 @@ def align_model(
     return AlignReport(changes, decision.cycles_before, decision.cycles_after)
 
 
+def static_shapes(
+    model: ir.Model, input_shapes: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors of a model by name, batch 1.
+
+    Raises:
+        UserError: the shape of an input remains open.
+    """
+    graph = bind_shapes(model, input_shapes=input_shapes).graph
+    values = (*graph.inputs, *(value for node in graph for value in node.outputs))
+    return {str(value.name): shape for value in values if (shape := static_shape(value)) is not None}
+
+
 def layer_uses(
-    graph: ir.Graph, coupled: Sequence[CoupledChannels], shapes: Mapping[str, tuple[int, ...]]
+    nodes: Iterable[ir.Node], coupled: Sequence[CoupledChannels], shapes: Mapping[str, tuple[int, ...]]
 ) -> list[LayerUse]:
-    """The convolutions over maps and the fully connected layers of a graph, with the groups on both of their sides.
+    """Convolutions over maps and fully connected layers, with the groups on both of their sides.
 
     Args:
-        graph: with constant weights.
-        coupled: its groups.
+        nodes: a graph's, or some of them.
+        coupled: the graph's groups.
         shapes: static shapes of tensors by name; layers whose shapes are missing are left out.
     """
     found = []
-    for node in graph:
+    for node in nodes:
         linear = Linear.of(node) if is_op(node, *LAYERS) else None
         source, target = node.inputs[0] if node.inputs else None, node.outputs[0]
         sizes = [shapes.get(str(value.name)) for value in (source, target) if value is not None]
@@ -125,6 +138,12 @@ def layer_uses(
         if in_size is not None and out_size is not None:
             found.append(_use(linear, coupled, in_size, out_size))
     return found
+
+
+def layer_shape(node: ir.Node, shapes: Mapping[str, tuple[int, ...]]) -> LayerShape | None:
+    """The shape of one layer; None if it has no constant weights, or its shapes are missing."""
+    uses = layer_uses([node], (), shapes)
+    return uses[0].shape if uses else None
 
 
 def _use(
@@ -166,11 +185,6 @@ def _parts(source: ir.Value, coupled: Sequence[CoupledChannels]) -> tuple[tuple[
         Part(here[owner].size, length // here[owner].size) if owner >= 0 else Part(length) for owner, length in runs
     )
     return parts, tuple(here[owner].name if owner >= 0 else "" for owner, _ in runs)
-
-
-def _shapes(bound: ir.Model) -> dict[str, tuple[int, ...]]:
-    values = (*bound.graph.inputs, *(value for node in bound.graph for value in node.outputs))
-    return {str(value.name): shape for value in values if (shape := static_shape(value)) is not None}
 
 
 def _map_size(shape: tuple[int, ...]) -> tuple[int, int] | None:

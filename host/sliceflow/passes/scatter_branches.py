@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 
@@ -13,6 +16,33 @@ from sliceflow.passes.edit import add_initializer, new_node
 from sliceflow.passes.view import graph_of, is_op, rank, sole_producer
 
 
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """A layer in front of a residual sum that might get channels of its own.
+
+    Attributes:
+        layer: its node.
+        channels: output channels now.
+        going: channels that it would lose.
+        macs: multiply-accumulates that this saves at each place of the map.
+        moved: elements that are moved at each place instead.
+    """
+
+    layer: ir.Node
+    channels: int
+    going: int
+    macs: int
+    moved: int
+
+
+Pays = Callable[[Branch], bool]
+
+
+def worth(least: float) -> Pays:
+    """Branches pay that save at least so many multiply-accumulates for each element that is moved."""
+    return lambda branch: branch.macs >= least * branch.moved
+
+
 class ScatterBranches(Pass):
     """A layer that feeds a residual sum need not compute the channels that are constant in it alone.
 
@@ -21,18 +51,18 @@ class ScatterBranches(Pass):
     other branch's layer, or into an Add of a constant. remove-channels then cuts the layer.
 
     1. Add of two activations, one of them from a Conv (one group) or Gemm with float weights that nobody else reads.
-    2. Only where it saves enough: multiply-accumulates of the channels that go, for each element that is moved.
+    2. Only where it pays.
 
     Args:
-        least: multiply-accumulates that moving one element is worth.
+        pays: says so for each branch.
     """
 
     name = "scatter-branches"
     summary = "let layers in front of residual sums compute only the channels that live in them"
 
-    def __init__(self, least: float) -> None:
+    def __init__(self, pays: Pays) -> None:
         super().__init__()
-        self._least = least
+        self._pays = pays
 
     def begin(self, model: ir.Model) -> None:
         """Find the constants."""
@@ -58,7 +88,8 @@ class ScatterBranches(Pass):
         partner = _sole_layer(other)
         moved = len(alone) * (2 if values.any() and partner is None else 1)
         weights = int(np.prod(linear.weights.shape[2:]))
-        if np.count_nonzero(alone) < 2 or (np.count_nonzero(alone) - 1) * weights < self._least * moved:
+        going = int(np.count_nonzero(alone)) - 1  # one channel of zeros stays
+        if going < 1 or not self._pays(Branch(linear.node, len(alone), going, going * weights, moved)):
             return False
         gathered = _gather(node, linear, source, alone)
         if partner is not None:

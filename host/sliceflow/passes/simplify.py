@@ -21,7 +21,7 @@ from sliceflow.passes.layer_costs import LayerCost, layer_costs
 from sliceflow.passes.merge_constants import MergeConstants
 from sliceflow.passes.propagate_constants import PropagateConstants
 from sliceflow.passes.remove_channels import RemoveChannels
-from sliceflow.passes.scatter_branches import ScatterBranches
+from sliceflow.passes.scatter_branches import Pays, ScatterBranches, worth
 from sliceflow.passes.shuffle_to_gather import ShuffleToGather
 from sliceflow.passes.view import is_op
 
@@ -39,8 +39,9 @@ class SimplifyOptions:
     Attributes:
         propagate: fold constant channels into biases, and merge those in front of zero padding.
         remove: cut channels that nobody needs.
-        scatter: give the branches of residual sums channels of their own where that saves at least so many
-            multiply-accumulates for each element that is moved; None keeps the union of the branches' channels.
+        scatter: give the branches of residual sums channels of their own where this says that it pays, or, for a
+            number, where it saves at least so many multiply-accumulates for each element that is moved; None keeps the
+            union of the branches' channels.
         multiple: keep channels in multiples of this, where there are enough; 1 removes all that can be removed.
         check: run the model before and after on random inputs, and compare.
         seed: of those inputs.
@@ -48,7 +49,7 @@ class SimplifyOptions:
 
     propagate: bool = True
     remove: bool = True
-    scatter: float | None = None
+    scatter: float | Pays | None = None
     multiple: int = 1
     check: bool = True
     seed: int = 0
@@ -156,7 +157,8 @@ def _steps(options: SimplifyOptions) -> list[Pass]:
     if options.propagate:
         steps.append(PropagateConstants())
         if options.scatter is not None:
-            steps.append(ScatterBranches(options.scatter))
+            scatter = options.scatter
+            steps.append(ScatterBranches(worth(scatter) if isinstance(scatter, (int, float)) else scatter))
         steps.append(MergeConstants())
     if options.remove:
         steps.append(RemoveChannels(options.multiple))
