@@ -11,6 +11,18 @@ from sliceflow.errors import UserError
 from sliceflow.pruning.callback import Batch, Callback
 
 
+def insensitivity(sensitivity: Tensor, *, relative: bool = False) -> Tensor:
+    """``max(0, 1 - S)``, equations 4.4 and 5.11.
+
+    Args:
+        sensitivity: 0 or more, of a layer's weights or neurons.
+        relative: divide by the mean first: what is more sensitive than the mean does not decay at all.
+    """
+    if relative:
+        sensitivity = sensitivity / sensitivity.mean().clamp(min=torch.finfo(sensitivity.dtype).tiny)
+    return torch.clamp(1 - sensitivity, min=0)
+
+
 class Decay(Callback):
     """``w <- w - strength * w * insensitivity`` on top of the optimizer's step.
 

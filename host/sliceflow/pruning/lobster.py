@@ -12,13 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sliceflow.pruning.decay import Decay
+from sliceflow.pruning.decay import Decay, insensitivity
 from sliceflow.pruning.plateau import PlateauMethod
-
-
-def insensitivity(gradient: Tensor) -> Tensor:
-    """``max(0, 1 - |g|)``, from a mini-batch's gradient of the loss, without momentum or weight decay (4.3, 4.4)."""
-    return torch.clamp(1 - gradient.abs(), min=0)
 
 
 def effective_rate(weight: Tensor, gradient: Tensor, learning_rate: float, strength: float) -> Tensor:
@@ -38,19 +33,37 @@ def effective_rate(weight: Tensor, gradient: Tensor, learning_rate: float, stren
 
 
 class GradientDecay(Decay):
-    """``w <- w - strength * w * max(0, 1 - |g|)``, element by element. See ``Decay``."""
+    """``w <- w - strength * w * max(0, 1 - |g|)``, element by element (4.4). See ``Decay``.
+
+    The gradient g is that of the loss of a mini-batch, without momentum or weight decay.
+
+    Args:
+        weights: what decays, by name.
+        strength: share of an insensitive weight that goes in a step, 0 to 1 (lambda).
+        relative: divide ``|g|`` by its mean over the layer's weights (not in the thesis). It is often far below 1,
+            where the penalty is hardly more than plain weight decay.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], strength: float, *, relative: bool = False) -> None:
+        super().__init__(weights, strength)
+        self._relative = relative
 
     def insensitivity(self, name: str, weight: Tensor) -> Tensor | float:
         """From the raw gradient; 1 for a weight that has none."""
-        return 1.0 if weight.grad is None else insensitivity(weight.grad)
+        return 1.0 if weight.grad is None else insensitivity(weight.grad.abs(), relative=self._relative)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Lobster(PlateauMethod):
-    """The whole method. See ``PlateauMethod``."""
+    """The whole method. See ``PlateauMethod``.
+
+    Attributes:
+        relative: divide gradients by their mean over the layer. See ``GradientDecay``.
+    """
 
     initial: bool = False
+    relative: bool = False
 
     def regularizer(self, model: nn.Module, weights: Mapping[str, Tensor]) -> Decay:
         """See ``GradientDecay``."""
-        return GradientDecay(weights, self.strength)
+        return GradientDecay(weights, self.strength, relative=self.relative)

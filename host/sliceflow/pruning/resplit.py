@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sliceflow.pruning.task import Task
+from sliceflow.pruning.task import Loader, Task
 
 
 class TensorLoader:
@@ -57,11 +57,10 @@ def resplit(task: Task, seed: int) -> Task:
     )
 
 
-def _all(loader: object) -> tuple[Tensor, Tensor]:
-    inputs, targets = zip(*loader, strict=True)  # type: ignore[call-overload]
-    return torch.cat(inputs), torch.cat(targets)
+def _all(loader: Loader) -> tuple[Tensor, Tensor]:
+    batches = list(loader)
+    return torch.cat([inputs for inputs, _ in batches]), torch.cat([targets for _, targets in batches])
 
 
-def _batch(loader: object) -> int:
-    inputs, _ = next(iter(loader))  # type: ignore[call-overload]
-    return len(inputs)
+def _batch(loader: Loader) -> int:
+    return len(next(iter(loader))[0])

@@ -71,7 +71,8 @@ class _Search:
         flat = torch.cat([weight.detach().abs().flatten() for weight in weights.values()]).double()
         self._magnitudes = flat.sort().values
         self._most = int(at_most * len(flat) + 1e-9)
-        self._low, self._low_loss, self._trials = 0.0, None, 0
+        self._low, self._trials = 0.0, 0
+        self._low_loss: float | None = None
 
     def run(self) -> Threshold:
         high = self._ceiling()

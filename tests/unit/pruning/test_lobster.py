@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sliceflow.pruning.lobster import GradientDecay, effective_rate, insensitivity
+from sliceflow.pruning.decay import insensitivity
+from sliceflow.pruning.lobster import GradientDecay, effective_rate
 from sliceflow.pruning.resplit import TensorLoader
 from sliceflow.pruning.task import Task
 from sliceflow.pruning.training import Training, fit
@@ -20,7 +21,7 @@ def test_both_forms_of_the_update_agree(seed):
     gradient = 1.5 * torch.randn(1000, generator=rng, dtype=torch.float64)
     gradient[:3] = torch.tensor([0.0, 1.0, -1.0])
     rate, strength = 0.1, 0.01
-    first = weight - rate * gradient - strength * weight * insensitivity(gradient)
+    first = weight - rate * gradient - strength * weight * insensitivity(gradient.abs())
     decaying = weight * (gradient.abs() < 1)
     second = weight - strength * decaying - gradient * effective_rate(weight, gradient, rate, strength)
     torch.testing.assert_close(first, second, rtol=1e-14, atol=1e-14)
@@ -32,10 +33,17 @@ def test_cases_of_the_definition():
     rate, strength = 0.1, 0.01
     gradient = torch.tensor([0.0, 0.5, 0.5, 1.0, -2.0], dtype=torch.float64)
     weight = torch.tensor([2.0, 2.0, -2.0, 2.0, 2.0], dtype=torch.float64)
-    assert insensitivity(gradient).tolist() == [1, 0.5, 0.5, 0, 0]
+    assert insensitivity(gradient.abs()).tolist() == [1, 0.5, 0.5, 0, 0]
     rates = effective_rate(weight, gradient, rate, strength)
     assert rates[1] < rate < rates[2]  # same sign: slower; other sign: faster
     assert rates[3] == rates[4] == rate  # sensitive: plain gradient descent
+
+
+def test_relative_insensitivity_does_not_depend_on_scale():
+    sensitivity = torch.tensor([0.0, 0.001, 0.002, 0.005])
+    assert insensitivity(sensitivity, relative=True).tolist() == pytest.approx([1, 0.5, 0, 0])
+    assert insensitivity(1e-6 * sensitivity, relative=True).tolist() == pytest.approx([1, 0.5, 0, 0])
+    assert insensitivity(torch.zeros(2), relative=True).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

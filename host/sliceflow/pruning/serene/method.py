@@ -23,9 +23,11 @@ class Serene(PlateauMethod):
 
     Attributes:
         sensitivity: ``lower`` costs one backward pass more, ``exact`` one for each output.
+        relative: divide sensitivities by their mean over the layer. See ``NeuronDecay``.
     """
 
     sensitivity: Kind = "lower"
+    relative: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,4 +37,4 @@ class Serene(PlateauMethod):
 
     def regularizer(self, model: nn.Module, weights: Mapping[str, Tensor]) -> Decay:
         """See ``NeuronDecay``."""
-        return NeuronDecay(model, weights, self.strength, self.sensitivity)
+        return NeuronDecay(model, weights, self.strength, self.sensitivity, relative=self.relative)

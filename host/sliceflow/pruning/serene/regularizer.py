@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from sliceflow.pruning.callback import Batch
-from sliceflow.pruning.decay import Decay
+from sliceflow.pruning.decay import Decay, insensitivity
 from sliceflow.pruning.serene.sensitivity import Kind, sensitivities
 
 
@@ -23,11 +22,15 @@ class NeuronDecay(Decay):
         weights: what decays, by name: weights, or biases, of convolutions and fully connected layers.
         strength: share of a weight of an insensitive neuron that goes in a step, 0 to 1 (lambda).
         kind: which sensitivity.
+        relative: divide sensitivities by their mean over the layer's neurons (not in the thesis). In trained networks S
+            is often far below 1, where the penalty is hardly more than plain weight decay.
     """
 
-    def __init__(self, model: nn.Module, weights: Mapping[str, Tensor], strength: float, kind: Kind) -> None:
+    def __init__(
+        self, model: nn.Module, weights: Mapping[str, Tensor], strength: float, kind: Kind, *, relative: bool = False
+    ) -> None:
         super().__init__(weights, strength)
-        self._model, self._kind = model, kind
+        self._model, self._kind, self._relative = model, kind, relative
         self._layers = dict(model.named_modules())
         self._found: dict[str, Tensor] = {}
 
@@ -40,7 +43,7 @@ class NeuronDecay(Decay):
         layer, _, field = name.rpartition(".")
         if layer not in self._found:
             return 1.0
-        found = torch.clamp(1 - self._found[layer], min=0)
+        found = insensitivity(self._found[layer], relative=self._relative)
         module = self._layers[layer]
         if field == "bias":
             return found
