@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from sliceflow.pruning.task import evaluating
 if TYPE_CHECKING:
     from sliceflow.pruning.groups import ChannelGroup, Member
 
+_CODES = 64
 Seen = dict[nn.Module, list[Tensor]]
 """For each layer the inputs it read, ``[channels, values]``, call by call."""
 
@@ -21,9 +23,10 @@ Seen = dict[nn.Module, list[Tensor]]
 def false_groups(model: nn.Module, example: Tensor, groups: Sequence[ChannelGroup]) -> set[str]:
     """Names of groups whose pruned channels still depend on the input where they are read.
 
-    Half of all channels are pruned at random, and the network runs on two inputs; then the other half. What is read of
-    a pruned channel must be the same for both inputs. It is not, if something else flows into the channel, or if
-    another channel lies there, as behind a shuffle.
+    Some of all channels are pruned, and the network runs on two inputs; then the others. What is read of a pruned
+    channel must be the same for both inputs. It is not, if something else flows into the channel, or if another channel
+    lies there, as behind a shuffle. Those that are pruned together are chosen by the bits of their numbers (modulo 64),
+    so that any two channels are apart once.
 
     Args:
         model: the network; it is restored.
@@ -32,9 +35,10 @@ def false_groups(model: nn.Module, example: Tensor, groups: Sequence[ChannelGrou
     """
     generator = torch.Generator().manual_seed(0)
     other = torch.randn(example.shape, generator=generator, dtype=torch.float32).to(example)
-    halves = {group.name: torch.rand(group.size, generator=generator) < 0.5 for group in groups}
+    bits = max((min(_CODES, group.size) - 1).bit_length() for group in groups) if groups else 0
     false: set[str] = set()
-    for chosen in (halves, {name: ~half for name, half in halves.items()}):
+    for bit, value in itertools.product(range(max(1, bits)), (0, 1)):
+        chosen = {group.name: (torch.arange(group.size) % _CODES >> bit) % 2 == value for group in groups}
         with evaluating(model), torch.no_grad(), _pruned(model, groups, chosen):
             first, second = _inputs(model, example, groups), _inputs(model, other, groups)
         for group in groups:

@@ -6,18 +6,17 @@ import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
 from sliceflow.pruning.coupling_check import false_groups
-from sliceflow.pruning.task import evaluating
+from sliceflow.pruning.tracing import LAYERS, Coupled, as_tensor, is_depthwise, trace
 
 logger = logging.getLogger(__name__)
 
-LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
+__all__ = ["LAYERS", "ChannelGroup", "Member", "check_layers", "find_groups"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,8 @@ class ChannelGroup:
     """Channels of layers that are coupled, through residual sums, depthwise convolutions, batch normalizations.
 
     Attributes:
-        name: that of the layer that makes the channels; of the first one of several.
+        name: that of the layer that makes the channels; of the first one of several. Where a layer makes channels of
+            several groups, the first channel in brackets is part of it: ``conv[4]``.
         size: channels.
         members: all layers that make or read them.
     """
@@ -55,7 +55,7 @@ class ChannelGroup:
     @property
     def makers(self) -> tuple[Member, ...]:
         """Convolutions and fully connected layers that make the channels, depthwise ones left out."""
-        return tuple(m for m in self.members if m.makes and isinstance(m.module, LAYERS) and not _depthwise(m.module))
+        return tuple(m for m in self.members if m.makes and isinstance(m.module, LAYERS) and not is_depthwise(m.module))
 
     @property
     def readers(self) -> tuple[Member, ...]:
@@ -89,6 +89,9 @@ class ChannelGroup:
 def find_groups(model: nn.Module, example: Tensor, protect: Collection[str] = ()) -> list[ChannelGroup]:
     """The groups of channels of a network that may be pruned.
 
+    What the tracer says is tried out by running the network; layers whose channels it loses track of stay whole, with a
+    warning in the log.
+
     Args:
         model: the network; every layer is used once.
         example: inputs, ``[N, ...]``, with N of 1 or more.
@@ -100,34 +103,13 @@ def find_groups(model: nn.Module, example: Tensor, protect: Collection[str] = ()
     Raises:
         UserError: the package is missing, or the network cannot be traced.
     """
-    try:
-        import torch_pruning
-    except ImportError as error:
-        raise UserError(
-            "torch-pruning is not installed", why=str(error), fix="pip install 'sliceflow[pruning]'"
-        ) from error
-    names = {module: name for name, module in model.named_modules()}
     check_layers(model, protect)
-    frozen = {parameter for parameter in model.parameters() if not parameter.requires_grad}
-    with evaluating(model), torch.enable_grad():
-        for parameter in frozen:
-            parameter.requires_grad_(True)  # the graph is found through autograd
-        try:
-            graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
-            found = list(graph.get_all_groups(root_module_types=list(LAYERS)))
-        except Exception as error:  # the tracer runs the user's code
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(
-                "the channels of the network cannot be traced", where=type(model).__name__, why=reason
-            ) from error
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(False)
+    names = {module: name for name, module in model.named_modules()}
     order = {name: index for index, name in enumerate(names.values())}
-    traced = [_group(group, names) for group in found if not _reaches_output(group)]
-    groups = _true(model, example, [group for group in traced if group is not None])
+    traced = [group for found in trace(model, example) if (group := _group(found, names, order)) is not None]
+    groups = _true(model, example, _renamed(traced))
     kept = [group for group in groups if not any(m.makes and m.layer in protect for m in group.members)]
-    return sorted(kept, key=lambda group: order[group.name])
+    return sorted(kept, key=lambda group: min(order[member.layer] for member in group.makers))
 
 
 def _true(model: nn.Module, example: Tensor, groups: list[ChannelGroup]) -> list[ChannelGroup]:
@@ -153,38 +135,24 @@ def check_layers(model: nn.Module, layers: Collection[str]) -> None:
         raise UserError(f"the network has no layer {unknown[0]!r}", where="protected layers", fix=fix)
 
 
-def _reaches_output(group: Any) -> bool:
-    """Whether channels of a group are outputs of the network: something that carries them has no reader."""
-    return any(not item.dep.target.outputs for item in group if not _reads(item))
+def _group(found: Coupled, names: Mapping[nn.Module, str], order: Mapping[str, int]) -> ChannelGroup | None:
+    """A group by names; None if no layer makes its channels."""
+    members = [
+        Member(names[module], module, makes, as_tensor(places))
+        for (module, makes), places in found.items()
+        if module in names  # else an operation, not a layer
+    ]
+    members.sort(key=lambda member: (order[member.layer], not member.makes))
+    group = ChannelGroup("", len(members[0].positions) if members else 0, tuple(members))
+    return dataclasses.replace(group, name=group.makers[0].layer) if group.makers else None
 
 
-def _reads(item: Any) -> bool:
-    """Whether an item of Torch-Pruning's group cuts inputs of a layer, not outputs."""
-    return item.dep.handler.__name__ == "prune_in_channels" and isinstance(item.dep.target.module, LAYERS)
-
-
-def _group(group: Any, names: Mapping[nn.Module, str]) -> ChannelGroup | None:
-    """A group as plain data; None if the tracer lost its way."""
-    size = len(group[0].idxs)
-    members: dict[tuple[nn.Module, bool], Member] = {}
-    for item in group:
-        module = item.dep.target.module
-        if module not in names:  # an operation, not a layer
-            continue
-        if isinstance(module, nn.ConvTranspose2d) and module.groups > 1:  # its outputs have no axis of their own
-            return None
-        makes = not _reads(item)
-        pairs = sorted(zip(item.root_idxs, item.idxs, strict=True))
-        counts = Counter(root for root, _ in pairs)
-        if sorted(counts) != list(range(size)) or len(set(counts.values())) > 1:
-            return None
-        positions = torch.tensor([index for _, index in pairs]).reshape(size, -1)
-        members.setdefault((module, makes), Member(names[module], module, makes, positions))
-    order = {name: index for index, name in enumerate(names.values())}
-    ordered = sorted(members.values(), key=lambda member: (order[member.layer], not member.makes))
-    makers = [m for m in ordered if m.makes and isinstance(m.module, LAYERS) and not _depthwise(m.module)]
-    return ChannelGroup((makers or ordered)[0].layer, size, tuple(ordered))
-
-
-def _depthwise(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels == module.out_channels > 1
+def _renamed(groups: list[ChannelGroup]) -> list[ChannelGroup]:
+    """Groups with names of their own: a layer may make channels of several ones, which differ in the first channel."""
+    counts = Counter(group.name for group in groups)
+    return [
+        dataclasses.replace(group, name=f"{group.name}[{int(group.makers[0].positions[0, 0])}]")
+        if counts[group.name] > 1
+        else group
+        for group in groups
+    ]
