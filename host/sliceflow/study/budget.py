@@ -9,11 +9,14 @@ from sliceflow.pruning.method import Method
 from sliceflow.pruning.methods import make_method, options_of
 from sliceflow.study.sections import StudySection
 
+_ROUNDS = 4
+
 
 def budgeted(name: str, section: StudySection, epochs: int) -> tuple[Method, int]:
     """A method that trains for so many epochs in all, as far as its options can say so.
 
-    Methods with an option ``budget`` keep it themselves; steps of a schedule get equal parts.
+    Methods with an option ``budget`` keep it themselves, in rounds of a quarter of it; steps of a schedule get equal
+    parts.
 
     Args:
         name: of the method.
@@ -27,7 +30,7 @@ def budgeted(name: str, section: StudySection, epochs: int) -> tuple[Method, int
     known = options_of(name)
     if "budget" in known:
         options.setdefault("budget", epochs)
-        return make_method(name, **options), epochs
+        return make_method(name, **options), max(1, epochs // _ROUNDS)
     method = make_method(name, **options)
     chosen: dict[str, Any] = dataclasses.asdict(cast("Any", method))
     stages = chosen.get("rounds", 1) if chosen.get("schedule", "one-shot") != "one-shot" else 1

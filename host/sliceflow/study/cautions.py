@@ -41,9 +41,9 @@ def _of_design(study: StudySection, recipe: Mapping[str, Any], examples: int) ->
         )
     yield "One data set and one network: a method that leads here may not lead elsewhere."
     if len(study.seeds) < LEAST_SEEDS:
-        yield f"Only {len(study.seeds)} seeds: the deviations say little; use {LEAST_SEEDS} or more."
+        yield f"Few seeds ({len(study.seeds)}): the deviations say little; use {LEAST_SEEDS} or more."
     if len(study.ratios) < LEAST_RATIOS:
-        yield f"Only {len(study.ratios)} ratios: a trade-off curve needs {LEAST_RATIOS}, as 2, 4, 8, 16, 32."
+        yield f"Few ratios ({len(study.ratios)}): a trade-off curve needs {LEAST_RATIOS}, as 2, 4, 8, 16, 32."
     if not any(name in RANDOM.values() for name in study.all_methods):
         yield "There is no random control: a method must beat chance."
     if not study.scratch_of:
