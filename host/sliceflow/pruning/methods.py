@@ -76,6 +76,7 @@ METHODS: Mapping[str, Entry] = {
         "channels, groups or residual blocks whose factor training drives to zero",
         "sliceflow.pruning.structure_selection:StructureSelection",
     ),
+    "blocks": Entry("residual blocks, one by one, the least salient first", "sliceflow.pruning.blocks.method:Blocks"),
 }
 """Name to entry. Names are lower case, words joined by hyphens."""
 

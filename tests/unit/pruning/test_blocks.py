@@ -21,6 +21,8 @@ from sliceflow.pruning.blocks.repair import add_noise, recalibrate
 from sliceflow.pruning.blocks.saliencies import SALIENCIES
 from sliceflow.pruning.blocks.schedules import Every, LowHigh, Threshold, Uniform, fine_tuning
 from sliceflow.pruning.callback import Callback
+from sliceflow.pruning.method import Request
+from sliceflow.pruning.methods import make_method
 from sliceflow.pruning.run import Run
 from sliceflow.pruning.task import evaluate
 from sliceflow.pruning.training import Training, fit
@@ -262,3 +264,46 @@ def test_wrong_options(options) -> None:
 def test_more_blocks_than_there_are() -> None:
     with pytest.raises(UserError, match="7 blocks cannot be removed"):
         prune(cifar(), 7)
+
+
+@pytest.mark.parametrize("schedule", ["uniform", "every", "threshold", "low-high"])
+def test_as_a_method_among_others(schedule: str) -> None:
+    """What is masked in the network computes what is left of it when blocks are removed."""
+    model, twin = trained(), trained()
+    request = Request(ratio=0.5, training=SHORT, protect=("blocks.1.layers.0",))
+    outcome = make_method("blocks", saliency="weights-mean", schedule=schedule).prune(model, TASK, request, Run())
+    assert len(outcome.log) == 2  # half of five: one block is protected
+    removed = [record["block"] for record in outcome.log]
+    assert "blocks.1" not in removed
+    gone = {name for name, live in outcome.masks.items() if not live.any()}
+    expected = {
+        name for name in dict(model.named_parameters()) if name.startswith(tuple(f"{r}.layers" for r in removed))
+    }
+    assert gone == {name for name, _ in outcome.masks.items()} == expected
+    assert all(not parameter.any() for name, parameter in model.named_parameters() if name in gone)
+    network = BlockNetwork(twin, IMAGES)
+    twin_state = network.model.state_dict()
+    for name, value in model.state_dict().items():
+        for inner in (name, *(name.replace(part, f"{new}.{part}") for part, new in _PARTS.items())):
+            if inner in twin_state:
+                twin_state[inner].copy_(value)
+    for name in removed:
+        network.remove(name)
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(IMAGES), network.model.eval()(IMAGES))
+    trained_metric = outcome.log[-1]["trained_metric"]
+    assert evaluate(model, TASK.validation, TASK).metric == trained_metric
+
+
+_PARTS = {"layers": "branch", "shortcut": "shortcut"}
+
+
+def test_blocks_that_cannot_be_masked() -> None:
+    """Behind a normalization without scale a branch of zeros is not zero."""
+    model = trained()
+    for block in model.blocks:
+        block.layers[4] = nn.BatchNorm2d(block.layers[4].num_features, affine=False)
+        block.layers[4].running_mean.fill_(1.0)
+    method = make_method("blocks", saliency="weights-mean")
+    with pytest.raises(UserError, match="differ from blocks that are removed"):
+        method.prune(model, TASK, Request(ratio=0.5, training=Training(epochs=0)), Run())

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
@@ -14,7 +13,10 @@ from sliceflow.pruning import definitions
 from sliceflow.pruning.blocks.residual import Residual, split
 from sliceflow.pruning.groups import LAYERS
 from sliceflow.pruning.macs import macs
-from sliceflow.pruning.task import evaluating
+from sliceflow.pruning.observe import largest_difference, outputs
+
+TOLERANCE = 1e-4
+"""Largest difference of an output that is accepted, as a share of the largest element: sums in another order."""
 
 
 class BlockNetwork:
@@ -27,6 +29,7 @@ class BlockNetwork:
         model: the network; it is changed.
         example: inputs ``[N, ...]``.
         kind: name of the class of the blocks; None takes blocks of all classes.
+        protect: blocks with these layers are left as they are.
 
     Attributes:
         model: the network.
@@ -36,11 +39,12 @@ class BlockNetwork:
         UserError: no block is found, a block runs more than once, or the network changes its outputs.
     """
 
-    def __init__(self, model: nn.Module, example: Tensor, kind: str | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, example: Tensor, kind: str | None = None, protect: Collection[str] = ()
+    ) -> None:
         self.model, self._example = model, example[:1]
-        with evaluating(model), torch.no_grad():
-            before = model(example)
-        found = _find(model, kind)
+        before = outputs(model, example)
+        found = _find(model, kind, protect)
         if not found:
             of_kind = f" of class {kind}" if kind else ""
             raise UserError(
@@ -57,14 +61,13 @@ class BlockNetwork:
             for name, block in found.items()
         ]
         try:
-            with evaluating(model), torch.no_grad():
-                after = model(example)
+            after = outputs(model, example)
         finally:
             for handle in handles:
                 handle.remove()
         if sorted(name for name, _ in order) != sorted(found):
             raise UserError("a residual block does not run exactly once", where=type(model).__name__)
-        if not torch.allclose(after, before, rtol=1e-4, atol=1e-5 * float(before.abs().max())):
+        if largest_difference(before, after) > TOLERANCE:
             raise UserError("the residual blocks cannot be told apart", where=type(model).__name__)
         self._blocks = {name: found[name] for name, _ in order}
         shapes = list(dict.fromkeys(shape for _, shape in order))
@@ -111,11 +114,11 @@ class BlockNetwork:
         return self._blocks[name]
 
 
-def _find(model: nn.Module, kind: str | None) -> dict[str, Residual]:
+def _find(model: nn.Module, kind: str | None, protect: Collection[str]) -> dict[str, Residual]:
     """The innermost blocks by name."""
     found: dict[str, Residual] = {}
     for name, module in reversed(list(model.named_modules())):  # what is inside comes first
-        if not name or any(inner.startswith(f"{name}.") for inner in found):
+        if not name or any(inner.startswith(f"{name}.") for inner in (*found, *protect)):
             continue
         if (kind is None or type(module).__name__ == kind) and _has_layers(module):
             block = split(module)
