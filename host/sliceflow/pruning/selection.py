@@ -13,7 +13,7 @@ from sliceflow.errors import UserError
 
 Scope = Literal["global", "layer"]
 Normalize = Literal["none", "mean"]
-_ROUNDING = 1e-9
+_ROUNDING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
