@@ -39,7 +39,7 @@ def trace(model: nn.Module, example: Tensor) -> list[Coupled]:
     Raises:
         UserError: the package is missing, or cannot trace the network.
     """
-    graph = _graph(model, example)
+    graph = _graph(model, _two(example))
     groups: list[Coupled] = []
     made: set[tuple[nn.Module, int]] = set()
     for layer in [module for module in model.modules() if isinstance(module, LAYERS)]:
@@ -62,6 +62,15 @@ def trace(model: nn.Module, example: Tensor) -> list[Coupled]:
 def is_depthwise(module: nn.Module) -> bool:
     """Whether a layer is a convolution that makes each channel from one of its own."""
     return isinstance(module, nn.Conv2d) and module.groups == module.in_channels == module.out_channels > 1
+
+
+def _two(example: Tensor) -> Tensor:
+    """Two examples for one.
+
+    Torch computes a fully connected layer of one row by a view, and an activation in place behind a view hides the
+    layer from the tracer.
+    """
+    return torch.cat([example, example]) if len(example) == 1 else example
 
 
 def _graph(model: nn.Module, example: Tensor) -> Any:
