@@ -133,7 +133,6 @@ def _judge(dense: nn.Module, task: Task, saliency: str, schedule: Schedule, seed
         "cost_kept": result.cost_kept,
         "seconds": round(seconds, 2),
         "removed": result.removed,
-        "scores": [step.scores for step in result.steps],
     }
 
 

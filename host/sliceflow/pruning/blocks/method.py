@@ -45,7 +45,9 @@ class Blocks(BlockOptions):
     structured: ClassVar[bool] = True
 
     def prune(self, model: nn.Module, task: Task, request: Request, run: Run) -> Outcome:
-        """See ``Method``. The request's seed is added to the options'. Blocks with protected layers stay. The log tells each removal.
+        """See ``Method``. The request's seed is added to the options'. Blocks with protected layers stay.
+
+        The log has one record for each removal.
 
         Raises:
             UserError: the network has no blocks, or they are such that a masked block is no removed one.
