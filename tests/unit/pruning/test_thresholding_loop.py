@@ -17,6 +17,7 @@ from sliceflow.pruning.plateau import prunable
 from sliceflow.pruning.remaining import remaining
 from sliceflow.pruning.resplit import TensorLoader, resplit
 from sliceflow.pruning.run import Run
+from sliceflow.pruning.shrink import shrink
 from sliceflow.pruning.task import Task, evaluate
 from sliceflow.pruning.training import Training, fit
 
@@ -174,6 +175,18 @@ def test_a_neuron_has_gone_when_all_its_weights_have():
     counted = {layer.layer: (layer.live_neurons, layer.neurons) for layer in remaining(model)}
     assert counted == {"0": (3, 4), "1": (5, 6), "2": (2, 2)}
     assert [layer.live_weights for layer in remaining(model)] == [72 - 18 - 9, 48 - 8, 5]
+
+
+def test_neurons_that_have_gone_are_those_that_shrinking_removes():
+    model, outcome = pruned("serene", {"tolerance": 2.0, "strength": 1e-3, "rounds": 4, "relative": True})
+    inputs = digits().test.inputs
+    before, counted = model(inputs), {entry["layer"]: entry for entry in outcome.log[-1]["layers"]}
+    assert 0 < counted["0"]["live_neurons"] < 24  # something went, not all
+    report = shrink(model, digits().example(), masks=outcome.masks)
+    torch.testing.assert_close(model(inputs), before, rtol=1e-4, atol=1e-5)
+    for layer in report.layers:
+        if layer.name in ("0", "2"):  # outputs stay in any case
+            assert layer.after.outputs <= counted[layer.name]["live_neurons"], layer  # those that nothing reads go too
 
 
 @pytest.mark.parametrize(

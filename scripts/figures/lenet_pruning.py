@@ -1,0 +1,205 @@
+"""SeReNe and LOBSTER against weight decay, all with thresholding, on LeNet-300-100 and LeNet-5 with 4,000 digits.
+
+usage: python -m scripts.figures.lenet_pruning [NETWORK ...] [--folder FOLDER]
+
+About 20 minutes of one processor. The 1,000 test digits decide nothing: hyperparameters are chosen, and levels of
+accuracy are read, on validation digits drawn from the 4,000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.data import mnist5k
+from models.lenet import LeNet5, LeNet300
+from scripts.figures.keep import Keeper
+from scripts.figures.lenet_page import geometric, page, read
+from scripts.figures.record import write
+from sliceflow.pruning.callback import Callback
+from sliceflow.pruning.method import Request
+from sliceflow.pruning.methods import make_method
+from sliceflow.pruning.resplit import TensorLoader
+from sliceflow.pruning.run import Run
+from sliceflow.pruning.serene import Kind, sensitivities
+from sliceflow.pruning.task import Task, evaluate
+from sliceflow.pruning.training import Training, fit
+
+VALIDATION = 800
+TOLERANCE = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One network's experiment: every method gets the same epochs, the same strengths to choose from, the same seeds.
+
+    Attributes:
+        tuned_on: another study, whose choice of strengths is taken; None tries all.
+    """
+
+    network: type[nn.Module]
+    methods: tuple[str, ...]
+    dense_epochs: int
+    budget: int
+    patience: int
+    seeds: tuple[int, ...]
+    strengths: tuple[float, ...] = ()
+    tuning_seeds: tuple[int, ...] = ()
+    tuned_on: str | None = None
+
+
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "L2 + pruning": ("l2-threshold", {}),
+    "LOBSTER": ("lobster", {}),
+    "SeReNe, lower bound": ("serene", {"sensitivity": "lower"}),
+    "SeReNe, exact": ("serene", {"sensitivity": "exact"}),
+    "LOBSTER, relative": ("lobster", {"relative": True}),
+    "SeReNe, lower bound, relative": ("serene", {"sensitivity": "lower", "relative": True}),
+}
+STUDIES = {
+    "LeNet-300-100": Study(LeNet300, tuple(METHODS), 40, 70, 5, (0, 1, 2, 3, 4), (1e-4, 1e-3), (100, 101)),
+    "LeNet-5": Study(
+        LeNet5, tuple(name for name in METHODS if "exact" not in name), 12, 21, 2, (0, 1, 2), tuned_on="LeNet-300-100"
+    ),
+}
+
+
+def main() -> int:
+    """Measure, print, record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("networks", nargs="*", default=list(STUDIES), help="all if omitted")
+    parser.add_argument("--folder", type=Path, help="keeps the results of runs, so that a broken run goes on")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # weights that decay become denormal, and slow
+    begin = time.process_time()
+    keeper = Keeper(arguments.folder)
+    results: dict[str, Any] = {}
+    for name in STUDIES:
+        if name in arguments.networks:
+            results[name] = _study(name, keeper, results)
+    text = page(results)
+    print(text)
+    print(f"{time.process_time() - begin:.0f} s of processor time")
+    if set(arguments.networks) == set(STUDIES):
+        write("lenet_pruning", text, results)
+    return 0
+
+
+def _study(name: str, keeper: Keeper, before: dict[str, Any]) -> dict[str, Any]:
+    study = STUDIES[name]
+
+    def runs(label: str, strength: float, seeds: Sequence[int]) -> list[dict[str, Any]]:
+        parts = [name, label, str(strength), str(study.budget), str(study.patience), str(study.dense_epochs)]
+        return [
+            keeper.result("lenet", [*parts, str(seed)], lambda seed=seed: _run(name, label, strength, seed))
+            for seed in seeds
+        ]
+
+    methods = {}
+    for label in study.methods:
+        if study.tuned_on is None:
+            scores = {strength: score(runs(label, strength, study.tuning_seeds)) for strength in study.strengths}
+            strength = max(scores, key=scores.__getitem__)
+        else:
+            scores, strength = {}, before[study.tuned_on]["methods"][label]["strength"]
+        methods[label] = {"strength": strength, "scores": scores, "runs": runs(label, strength, study.seeds)}
+    options = dataclasses.asdict(study) | {"network": name, "tolerance": TOLERANCE}
+    sizes = keeper.result("lenet", ["sensitivities", name], lambda: _sensitivities(study))
+    return {"options": options, "methods": methods, "sensitivities": sizes}
+
+
+def score(runs: list[dict[str, Any]]) -> float:
+    """What tuning maximizes: the compression at the level that decides."""
+    return geometric(read(run)["compression"] for run in runs)
+
+
+def _sensitivities(study: Study) -> dict[str, dict[str, list[float]]]:
+    """Mean and largest value of each layer of the dense network of the first seed."""
+    task, dense = _start(study, study.seeds[0])
+    inputs, targets = next(iter(task.train))
+    kinds: tuple[Kind, ...] = ("lower", "exact")
+    found = {f"S, {kind}": sensitivities(dense, inputs, kind) for kind in kinds}
+    names = [name.removesuffix(".weight") for name, _ in dense.named_parameters() if name.endswith(".weight")]
+    loss = task.loss(dense(inputs), targets)
+    gradients = torch.autograd.grad(loss, [dense.get_submodule(name).weight for name in names])
+    found["|g|"] = {name: gradient.abs() for name, gradient in zip(names, gradients, strict=True)}
+    return {kind: {k: [float(v.mean()), float(v.max())] for k, v in of.items()} for kind, of in found.items()}
+
+
+def _run(name: str, label: str, strength: float, seed: int) -> dict[str, Any]:
+    """One seed: its own split, its own dense network, which all methods prune."""
+    study, (method, options) = STUDIES[name], METHODS[label]
+    options = {**options, "strength": strength, "tolerance": TOLERANCE, "budget": study.budget, "initial": False}
+    task, dense = _start(study, seed)
+    tests = _Tests(task)
+    training = Training(epochs=study.budget, learning_rate=0.1, patience=study.patience, seed=seed)
+    model, begin = copy.deepcopy(dense), time.process_time()
+    outcome = make_method(method, **options).prune(
+        model, task, Request(ratio=0.9999, training=training, seed=seed), Run(progress=lambda _: tests)
+    )
+    seconds = time.process_time() - begin
+    rounds = [
+        {
+            "epochs": entry["epochs"],
+            "compression": entry["compression"],
+            "validation_error": 100 * (1 - entry["metric"]),
+            "test_error": test,
+            "layers": {layer["layer"]: [layer["live_neurons"], layer["live_weights"]] for layer in entry["layers"]},
+        }
+        for entry, test in zip(outcome.log, tests.errors, strict=True)
+    ]
+    errors = {
+        "validation_error": 100 * (1 - evaluate(dense, task.validation, task).metric),
+        "test_error": tests.error(dense),
+    }
+    print(f"{name}, {label}, {strength:g}, seed {seed}: {rounds[-1]['compression']:.1f}x, {seconds:.0f} s", flush=True)
+    return {"seed": seed, "dense": errors, "rounds": rounds, "seconds": round(seconds, 1)}
+
+
+_DENSE: dict[tuple[type[nn.Module], int], tuple[Task, nn.Module]] = {}
+
+
+def _start(study: Study, seed: int) -> tuple[Task, nn.Module]:
+    """The split and the trained dense network of a seed."""
+    if (study.network, seed) not in _DENSE:
+        images, labels, test_images, test_labels = map(torch.from_numpy, mnist5k())
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+        held, used = order[:VALIDATION], order[VALIDATION:]
+        task = Task(
+            train=TensorLoader(images[used], labels[used], 100, shuffle=True),
+            validation=TensorLoader(images[held], labels[held], 400),
+            test=TensorLoader(test_images, test_labels, 500),
+        )
+        torch.manual_seed(seed)
+        dense = study.network()
+        fit(dense, task, Training(epochs=study.dense_epochs, learning_rate=0.1, seed=seed))
+        _DENSE[study.network, seed] = task, dense
+    return _DENSE[study.network, seed]
+
+
+class _Tests(Callback):
+    """The test error behind each round of training."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.errors: list[float] = []
+
+    def error(self, model: nn.Module) -> float:
+        return 100 * (1 - evaluate(model, self._task.test, self._task).metric)
+
+    def on_end(self, model: nn.Module) -> None:
+        self.errors.append(self.error(model))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
