@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from models.resnet import ResNet, ResNetShape
 from models.resnet_cifar import CifarResNet, of_depth
 from sliceflow.errors import UserError
-from sliceflow.pruning.blocks.network import BlockNetwork
+from sliceflow.pruning.blocks.dead import remove_dead_blocks
+from sliceflow.pruning.blocks.network import BlockNetwork, find_residuals
 from sliceflow.pruning.blocks.residual import split
 from sliceflow.pruning.macs import macs
 
@@ -165,3 +166,40 @@ def test_modes_and_gradients_are_left_alone() -> None:
     assert [name for name, mode in modes.items() if not mode] == ["stages.1.0.branch.bn1"]
     model(IMAGES).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("make", [cifar, inline])
+def test_blocks_that_are_masked_go(make) -> None:
+    model = make()
+    size = sum(parameter.numel() for parameter in model.parameters())
+    names = list(BlockNetwork(make(), IMAGES).blocks)
+    for block in find_residuals(model).values():
+        for parameter in block.branch.parameters():
+            assert parameter.any()
+    residuals = find_residuals(model)
+    for name in names[1:3]:
+        for parameter in residuals[name].branch.parameters():
+            parameter.data.zero_()
+    next(iter(residuals[names[3]].branch.parameters())).data.zero_()  # one layer alone does not make a dead block
+    with torch.no_grad():
+        before = model(IMAGES)
+        negative = torch.randn(2, 4, 6, 6)
+        dead = model.get_submodule(names[1])(negative)
+    assert remove_dead_blocks(model, IMAGES) == names[1:3]
+    with torch.no_grad():
+        assert torch.equal(model(IMAGES), before)
+        assert torch.equal(model.get_submodule(names[1])(negative), dead)  # for any input, negative ones, too
+    assert sum(parameter.numel() for parameter in model.parameters()) < size
+    assert remove_dead_blocks(make(), IMAGES) == []
+
+
+def test_a_branch_that_speaks_without_weights_stays() -> None:
+    model = cifar()
+    block = model.blocks[1]
+    for parameter in block.layers.parameters():
+        parameter.data.zero_()
+    block.layers[4] = nn.BatchNorm2d(4, affine=False)
+    block.layers[4].running_mean.fill_(-1.0)
+    model.eval()
+    assert remove_dead_blocks(model, IMAGES) == []
+    assert model.blocks[1] is block

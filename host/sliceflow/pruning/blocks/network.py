@@ -44,7 +44,7 @@ class BlockNetwork:
     ) -> None:
         self.model, self._example = model, example[:1]
         before = outputs(model, example)
-        found = _find(model, kind, protect)
+        found = find_residuals(model, kind, protect)
         if not found:
             of_kind = f" of class {kind}" if kind else ""
             raise UserError(
@@ -114,8 +114,8 @@ class BlockNetwork:
         return self._blocks[name]
 
 
-def _find(model: nn.Module, kind: str | None, protect: Collection[str]) -> dict[str, Residual]:
-    """The innermost blocks by name."""
+def find_residuals(model: nn.Module, kind: str | None = None, protect: Collection[str] = ()) -> dict[str, Residual]:
+    """The innermost blocks by name, last first; see ``BlockNetwork``. The network is not changed."""
     found: dict[str, Residual] = {}
     for name, module in reversed(list(model.named_modules())):  # what is inside comes first
         if not name or any(inner.startswith(f"{name}.") for inner in (*found, *protect)):
