@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,8 @@ def prune(
     from sliceflow.pruning.recipe import load_recipe
     from sliceflow.pruning.run import Run
 
+    if not output.verbose():
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that nobody needs here
     changes = {key: value for key, value in (("method", method), ("ratio", ratio)) if value is not None}
     plan = load_recipe(recipe, {"prune": changes})
     if threads is not None:
