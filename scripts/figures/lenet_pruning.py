@@ -35,7 +35,6 @@ from sliceflow.pruning.task import Task, evaluate
 from sliceflow.pruning.training import Training, fit
 
 VALIDATION = 800
-TOLERANCE = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +50,7 @@ class Study:
     dense_epochs: int
     budget: int
     patience: int
+    tolerance: float
     seeds: tuple[int, ...]
     strengths: tuple[float, ...] = ()
     tuning_seeds: tuple[int, ...] = ()
@@ -66,9 +66,16 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "SeReNe, lower bound, relative": ("serene", {"sensitivity": "lower", "relative": True}),
 }
 STUDIES = {
-    "LeNet-300-100": Study(LeNet300, tuple(METHODS), 40, 70, 5, (0, 1, 2, 3, 4), (1e-4, 1e-3), (100, 101)),
+    "LeNet-300-100": Study(LeNet300, tuple(METHODS), 40, 60, 3, 0.3, (0, 1, 2, 3, 4), (1e-4, 3e-4, 1e-3), (100, 101)),
     "LeNet-5": Study(
-        LeNet5, tuple(name for name in METHODS if "exact" not in name), 12, 21, 2, (0, 1, 2), tuned_on="LeNet-300-100"
+        LeNet5,
+        tuple(name for name in METHODS if "exact" not in name),
+        12,
+        21,
+        2,
+        1.0,
+        (0, 1, 2),
+        tuned_on="LeNet-300-100",
     ),
 }
 
@@ -99,7 +106,12 @@ def _study(name: str, keeper: Keeper, before: dict[str, Any]) -> dict[str, Any]:
     study = STUDIES[name]
 
     def runs(label: str, strength: float, seeds: Sequence[int]) -> list[dict[str, Any]]:
-        parts = [name, label, str(strength), str(study.budget), str(study.patience), str(study.dense_epochs)]
+        parts = [
+            name,
+            label,
+            str(strength),
+            *map(str, (study.budget, study.patience, study.tolerance, study.dense_epochs)),
+        ]
         return [
             keeper.result("lenet", [*parts, str(seed)], lambda seed=seed: _run(name, label, strength, seed))
             for seed in seeds
@@ -113,7 +125,7 @@ def _study(name: str, keeper: Keeper, before: dict[str, Any]) -> dict[str, Any]:
         else:
             scores, strength = {}, before[study.tuned_on]["methods"][label]["strength"]
         methods[label] = {"strength": strength, "scores": scores, "runs": runs(label, strength, study.seeds)}
-    options = dataclasses.asdict(study) | {"network": name, "tolerance": TOLERANCE}
+    options = dataclasses.asdict(study) | {"network": name}
     sizes = keeper.result("lenet", ["sensitivities", name], lambda: _sensitivities(study))
     return {"options": options, "methods": methods, "sensitivities": sizes}
 
@@ -139,7 +151,7 @@ def _sensitivities(study: Study) -> dict[str, dict[str, list[float]]]:
 def _run(name: str, label: str, strength: float, seed: int) -> dict[str, Any]:
     """One seed: its own split, its own dense network, which all methods prune."""
     study, (method, options) = STUDIES[name], METHODS[label]
-    options = {**options, "strength": strength, "tolerance": TOLERANCE, "budget": study.budget, "initial": False}
+    options = {**options, "strength": strength, "tolerance": study.tolerance, "budget": study.budget, "initial": False}
     task, dense = _start(study, seed)
     tests = _Tests(task)
     training = Training(epochs=study.budget, learning_rate=0.1, patience=study.patience, seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -45,7 +46,8 @@ class PlateauMethod:
         rounds: the most rounds of thresholding.
         budget: the most epochs in all rounds together.
         drop: end when the best network of a round has a validation metric more than this below that of the network
-            before pruning, and return to the round before. None sees to the loss only.
+            before pruning, and return to the best network of the round before: algorithm 2 returns that network with
+            what was pruned since, whose metric nobody has seen. None sees to the loss only.
         resplit: divide the examples for training and validation anew in each round.
         biases: biases of convolutions and fully connected layers too decay and are pruned. The thesis' equations speak
             of weights only, so the default leaves them alone; so are batch normalizations, always.
@@ -90,35 +92,32 @@ class _Loop:
             model, task.example(), request.protect, biases=method.biases, output_layer=method.output_layer
         )
         self._total = sum(weight.numel() for weight in self._weights.values())
-        self._masks = Masks(model, {name: weight.detach() != 0 for name, weight in self._weights.items()})
+        self._masks = Masks(model)
+        self._pin(0.0)
         self._epochs = 0
         self._log: list[dict[str, Any]] = []
 
     def run(self) -> Outcome:
         options = {"method": type(self._method).__name__, **dataclasses.asdict(self._method)}
         self._run.once("options", {**options, "ratio": self._request.ratio}, dict)
-        floor = self._floor()
-        accepted: tuple[dict[str, Any], dict[str, Tensor]] | None = None
+        start = evaluate(self._model, self._task.validation, self._task)
+        floor = -math.inf if self._method.drop is None else start.metric - self._method.drop
+        accepted = self._state()
         for number in range(self._method.rounds + 1):
             task = resplit(self._task, self._request.seed + number) if self._method.resplit else self._task
             history = self._train(number, task)
             quality = history.best.validation
-            if accepted is not None and quality.metric < floor:
+            if quality.metric < floor:
                 self._restore(*accepted)
                 log.info("round %d: metric %.4f is below %.4f; back to the round before", number, quality.metric, floor)
+                if not self._log:
+                    self._record(number, start, len(history.epochs) - 1)
                 break
-            accepted = copy.deepcopy(self._model.state_dict()), dict(self._masks.items())
+            accepted = self._state()
             self._record(number, quality, len(history.epochs) - 1)
-            if number == self._method.rounds or self._spent():
-                break
-            if not self._prune(task, quality).pruned:
+            if number == self._method.rounds or self._spent() or not self._prune(task, quality).pruned:
                 break
         return Outcome(self._masks, self._log)
-
-    def _floor(self) -> float:
-        if self._method.drop is None:
-            return -float("inf")
-        return evaluate(self._model, self._task.validation, self._task).metric - self._method.drop
 
     def _train(self, number: int, task: Task) -> History:
         training = self._request.training
@@ -145,11 +144,20 @@ class _Loop:
             (1 + self._method.tolerance) * best.loss,
             at_most=self._request.ratio,
         )
-        for name, weight in self._weights.items():
-            self._masks.prune(name, below(weight, found.value))
+        self._pin(found.value)
         self._log[-1] |= {"threshold": found.value, "trials": found.trials, "pruned": found.pruned}
         log.info("threshold %.3g after %d trials: %d weights more", found.value, found.trials, found.pruned)
         return found
+
+    def _pin(self, threshold: float) -> None:
+        """What is at most this large becomes zero for good (5.20)."""
+        for name, weight in self._weights.items():
+            gone = below(weight, threshold)
+            if gone.any():
+                self._masks.prune(name, gone)
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return copy.deepcopy(self._model.state_dict()), dict(self._masks.items())
 
     def _restore(self, weights: dict[str, Any], live: dict[str, Tensor]) -> None:
         self._model.load_state_dict(weights)
@@ -213,4 +221,4 @@ def _last_layer(model: nn.Module, layers: Mapping[str, nn.Module], example: Tens
     finally:
         for handle in handles:
             handle.remove()
-    return ran[-1]
+    return ran[-1] if ran else ""

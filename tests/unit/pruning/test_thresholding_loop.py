@@ -133,6 +133,21 @@ def test_a_drop_of_the_metric_leads_back_to_the_round_before():
     assert sum(int((m.weight == 0).sum()) for m in model if isinstance(m, nn.Linear)) == outcome.masks.pruned
 
 
+def test_the_network_comes_back_whole_if_the_first_round_costs_too_much():
+    model, outcome = pruned("lobster", {"strength": 0.9, "drop": 0.0})  # leaves nothing of the weights
+    assert same(model, trained())
+    assert outcome.masks.pruned == 0
+    assert [entry["compression"] for entry in outcome.log] == [1]
+
+
+def test_zeros_of_the_network_are_pinned():
+    model = copy.deepcopy(trained())
+    model[0].weight.data[:4] = 0
+    outcome = make_method("l2-threshold", rounds=0).prune(model, digits(), Request(ratio=0.9, training=TRAINING), Run())
+    assert outcome.masks.pruned == 4 * 64
+    assert (model[0].weight[:4] == 0).all()
+
+
 def test_protected_layers_and_the_output_layer_keep_their_weights():
     model = copy.deepcopy(trained())
     request = Request(ratio=0.9, training=TRAINING, protect=("0",))
