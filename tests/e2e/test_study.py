@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sliceflow.cli import main
+from sliceflow.errors import UserError
 
 RECIPE = """
 [model]
@@ -167,6 +168,25 @@ def test_a_changed_result_shows(recipe, finished, tmp_path):
         assert results(finished) != before
     finally:
         path.write_text(content)
+
+
+def test_a_cell_that_fails_is_told_and_tried_again(recipe, finished, monkeypatch, capsys):
+    """The other results are written; the next run makes the missing one, to the same figures."""
+    before = results(finished)
+    (finished / "cells" / "taylor-r4-s1.json").unlink()
+    with monkeypatch.context() as context:
+
+        def fail(self: object, cell: object, progress: object) -> None:
+            raise UserError("it exploded", where="layer 3")
+
+        context.setattr("sliceflow.study.network.Trainer.make", fail)
+        assert main(["study", str(recipe), "--output", str(finished)]) == 1
+        assert "cell taylor-r4-s1, layer 3" in capsys.readouterr().err
+        assert "it exploded" in (finished / "report.html").read_text()
+        row = next(row for row in results(finished) if (row["label"], row["ratio"]) == ("taylor", 4))
+        assert row["seeds"] == [0]
+    assert main(["study", str(recipe), "--output", str(finished), "--json"]) == 0
+    assert results(finished) == before
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,17 @@ class Store:
         write_file(self.folder / "models" / f"{key}.onnx", model)
 
     def model(self, key: str) -> bytes:
-        """A network that was kept."""
-        return (self.folder / "models" / f"{key}.onnx").read_bytes()
+        """A network that was kept.
+
+        Raises:
+            UserError: it is not there.
+        """
+        path = self.folder / "models" / f"{key}.onnx"
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            fix = f"see why cell {key} failed; if it did not, remove {self._cell(key)}, and it is made again"
+            raise UserError("the network cannot be read", where=str(path), why=str(error.strerror), fix=fix) from error
 
     def log(self, event: str, facts: dict[str, Any]) -> None:
         """Append an event; a line is written at once, so workers may do so beside each other."""

@@ -8,6 +8,8 @@ import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from sliceflow.study.manifest import identity, run_facts
 from sliceflow.study.sections import DeploySection, StudySection, deploy_section, study_section
 from sliceflow.study.store import Store, write_json
 from sliceflow.study.summary import Row, fronts, plain, summarize
-from sliceflow.study.worker import make_worker
+from sliceflow.study.worker import Worker, make_worker
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
@@ -99,39 +101,42 @@ def run_study(
     store = Store(folder, identity(recipe, study, deploy, profile, task))
     facts = run_facts(command)
     store.begin(facts)
-    job = _Job(recipe, study, deploy, store)
-    total, done = sum(map(len, waves(study))), 0
-    documents: list[dict[str, Any]] = []
-    failed: dict[str, str] = {}
-    for wave in waves(study):
-        for cell, found in job.run(wave, workers, training):
-            done += 1
-            if isinstance(found, SliceflowError):
-                failed[cell.key] = str(found)
-                store.log("failed", {"key": cell.key, **found.to_json()})
-                logger.warning("cell %s failed: %s", cell.key, found.what)
-            else:
-                documents.append(found)
-            if progress is not None:
-                progress(done, total)
-        _go_on(wave, failed)
-    order = {cell.key: number for number, cell in enumerate(cell for wave in waves(study) for cell in wave)}
-    documents.sort(key=lambda document: order[Cell(**document["cell"]).key])
+    with _makers(_Job(recipe, study, deploy, store), workers, training) as make:
+        documents, failed = _collect(list(waves(study)), make, store, progress)
     rows = summarize(documents)
-    examples = documents[0]["measurement"]["accuracy"]["examples"]
     plain_recipe = recipe.to_json()
+    warnings = cautions(study, plain_recipe, rows, documents[0]["measurement"]["accuracy"]["examples"])
     manifest = {"checksum": store.checksum, "identity": store.identity, "run": facts}
-    warnings = cautions(study, plain_recipe, rows, examples)
     results = Results(plain_recipe, study, deploy, manifest, rows, fronts(rows), warnings, failed)
     write_json(folder / "results.json", results.to_json())
     return results
 
 
-def _go_on(wave: Sequence[Cell], failed: dict[str, str]) -> None:
-    """Stop if nothing of a first wave can be used."""
-    unpruned = [cell.key for cell in wave if cell.kind == "unpruned"]
-    if unpruned and all(key in failed for key in unpruned):
-        raise UserError("no network could be measured before pruning", where=unpruned[0], why=failed[unpruned[0]])
+Found = dict[str, Any] | SliceflowError
+Make = Callable[[Sequence[Cell]], Iterator[tuple[Cell, Found]]]
+
+
+def _collect(
+    groups: Sequence[Sequence[Cell]], make: Make, store: Store, progress: Progress | None
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Make all cells, wave by wave; returns their results in order, and why others failed."""
+    results: dict[str, dict[str, Any]] = {}
+    failed: dict[str, str] = {}
+    total = sum(map(len, groups))
+    for wave in groups:
+        for cell, found in make(wave):
+            if isinstance(found, SliceflowError):
+                failed[cell.key] = str(found)
+                store.log("failed", {"key": cell.key, **found.to_json()})
+                logger.warning("cell %s failed: %s", cell.key, found.what)
+            else:
+                results[cell.key] = found
+            if progress is not None:
+                progress(len(results) + len(failed), total)
+        if not results:
+            key, why = next(iter(failed.items()))
+            raise UserError("no network could be measured before pruning", where=key, why=why)
+    return [results[cell.key] for wave in groups for cell in wave if cell.key in results], failed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,29 +146,47 @@ class _Job:
     deploy: DeploySection
     store: Store
 
-    def run(
-        self, cells: Sequence[Cell], workers: int, training: Any
-    ) -> Iterator[tuple[Cell, dict[str, Any] | SliceflowError]]:
-        """Make cells, in whatever order they are finished."""
-        if workers == 1:
-            worker = make_worker(self.recipe, self.study, self.deploy, self.store, training)
-            for cell in cells:
-                yield cell, _guarded(worker.run, cell)
-            return
-        context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            futures = {pool.submit(_in_worker, self, cell): cell for cell in cells}
+    def worker(self, training: Any = None) -> Worker:
+        return make_worker(self.recipe, self.study, self.deploy, self.store, training)
+
+
+@contextmanager
+def _makers(job: _Job, workers: int, training: Any) -> Iterator[Make]:
+    """What makes cells, in whatever order they are finished: this process, or some beside each other."""
+    if workers == 1:
+        worker = job.worker(training)
+        yield lambda cells: ((cell, _guarded(worker, cell)) for cell in cells)
+        return
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(job,)) as pool:
+
+        def make(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Found]]:
+            futures = {pool.submit(_in_worker, cell): cell for cell in cells}
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                try:
+                    yield futures[future], future.result()
+                except BrokenProcessPool as error:
+                    fix = "run the same command again, with fewer --workers if memory is short"
+                    raise UserError("a worker died", where=futures[future].key, why=str(error), fix=fix) from error
+
+        yield make
 
 
-def _in_worker(job: _Job, cell: Cell) -> dict[str, Any] | SliceflowError:
+_worker: list[Worker] = []
+"""The worker of a process that was started for one study."""
+
+
+def _begin(job: _Job) -> None:
     use_threads(1)
-    return _guarded(make_worker(job.recipe, job.study, job.deploy, job.store).run, cell)
+    _worker.append(job.worker())
 
 
-def _guarded(call: Callable[[Cell], dict[str, Any]], cell: Cell) -> dict[str, Any] | SliceflowError:
+def _in_worker(cell: Cell) -> Found:
+    return _guarded(_worker[0], cell)
+
+
+def _guarded(worker: Worker, cell: Cell) -> Found:
     try:
-        return call(cell)
+        return worker.run(cell)
     except SliceflowError as error:
         return error

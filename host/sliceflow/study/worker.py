@@ -56,16 +56,17 @@ class Worker:
             return found
         begin = time.perf_counter()
         with named(f"cell {cell.key}"):
+            dense = None if cell.kind == UNPRUNED else self.store.model(Cell(UNPRUNED, "", 0, cell.seed).key)
             network = self.trainer.make(cell, self.progress)
             graph = exported(network.model, self.trainer.task.example())
             measured = measure(graph, self.exam, self.profile, name=cell.key, device=self.deploy.device)
-            document = self._document(cell, network, measured)
+            document = self._document(cell, network, measured, dense)
         document["seconds"] = round(time.perf_counter() - begin, 2)
         self.store.put_model(cell.key, measured.model)
         self.store.put(cell.key, document)
         return document
 
-    def _document(self, cell: Cell, network: Network, measured: Measured) -> dict[str, Any]:
+    def _document(self, cell: Cell, network: Network, measured: Measured, dense: bytes | None) -> dict[str, Any]:
         document = {
             "cell": dataclasses.asdict(cell),
             "share": network.share,
@@ -74,17 +75,16 @@ class Worker:
             "notes": list(network.notes),
             "log": network.log,
         }
-        if cell.kind != UNPRUNED:
-            document["against_unpruned"] = self._against(Cell(UNPRUNED, "", 0, cell.seed), measured)
+        if dense is not None:
+            document["against_unpruned"] = self._against(dense, measured)
         return document
 
-    def _against(self, unpruned: Cell, measured: Measured) -> dict[str, Any]:
+    def _against(self, dense: bytes, measured: Measured) -> dict[str, Any]:
         """Latency beside the unpruned network of the same seed, and where the two disagree."""
-        dense = self.store.model(unpruned.key)
         name = input_name(load_model(dense))
         models = {"unpruned": dense, "this": measured.model}
         times = side_by_side(models, {name: self.exam.images[:1]}, self.deploy.rounds)
-        outputs = predict(dense, name, self.exam.images, unpruned.key)
+        outputs = predict(dense, name, self.exam.images, UNPRUNED)
         examples = judge.disagreements(outputs, measured.outputs)
         return {
             "speed_up_onnx_runtime": median_ratio(times, "unpruned", "this"),
