@@ -149,20 +149,26 @@ def _cut(
             found = [tensor for probe in examples for tensor in observe.outputs(model, probe)]
             break
         except (RuntimeError, UserError) as error:  # UserError: it could not be traced again
-            if fixed_size or not rounds.cuts:
+            if not rounds.cuts:
                 raise
+            if fixed_size:
+                raise _not_understood(model, str(error).strip().splitlines()[0]) from error
             logger.info("the network does not run without some channels: %s", error)
             surgery.undo()
     difference = observe.largest_difference(expected, found)
     if not difference <= TOLERANCE:
-        raise UserError(
-            "the network cannot be shrunk",
-            where=type(model).__name__,
-            why=f"its outputs would differ by {difference:.1e} of the largest: it does something with its channels "
-            "besides convolutions, fully connected layers, norms and elementwise functions",
-            fix="name the layers concerned in `protect`, or export the network and use `sliceflow simplify`",
-        )
+        raise _not_understood(model, f"its outputs would differ by {difference:.1e} of the largest")
     return rounds, difference
+
+
+def _not_understood(model: nn.Module, found: str) -> UserError:
+    return UserError(
+        "the network cannot be shrunk",
+        where=type(model).__name__,
+        why=f"{found}: it does something with its channels besides convolutions, fully connected layers, norms and "
+        "elementwise functions, or computes what it does not return",
+        fix="name the layers concerned in `protect`, or export the network and use `sliceflow simplify`",
+    )
 
 
 class _Rounds:

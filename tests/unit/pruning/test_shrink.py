@@ -339,6 +339,27 @@ def test_what_is_not_understood_is_refused_and_taken_back(what):
     assert (model.a.out_channels, model.b.in_channels) == (8, 8)
 
 
+def test_layers_whose_results_are_thrown_away_are_refused():
+    """Nothing shows that they read the channels, until the network is run without them."""
+
+    class Wasteful(Odd):
+        def __init__(self):
+            super().__init__(lambda x: x)
+            self.unused = nn.BatchNorm2d(8)
+
+        def forward(self, x):
+            self.unused(self.a(x))
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    model = Wasteful()
+    pruned(model)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(UserError, match="or computes what it does not return"):
+        shrink(model, EXAMPLE)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
 def test_a_wrong_constant_is_caught(monkeypatch):
     model = Chain(torch.sigmoid, padding=1)
     pruned(model, kinds=("a.weight", "a.bias"))
