@@ -32,6 +32,8 @@ from sliceflow.pruning.task import Task, evaluate
 from sliceflow.pruning.training import Training, fit
 
 SHAPE = CifarResNetShape(blocks=(5, 5, 5), width=8, in_channels=1, image_size=8)
+STANDARD = CifarResNetShape(blocks=(3, 2, 2), width=8, in_channels=1, image_size=8)
+"""As many blocks as pruning leaves, evenly spread."""
 DENSE = Training(
     epochs=24, learning_rate=0.05, momentum=0.9, nesterov=True, weight_decay=1e-4, milestones=(12, 18), best_by="metric"
 )
@@ -79,7 +81,8 @@ def measure(seed: int) -> dict[str, Any]:
     found["schedules"] = {
         name: _judge(dense, task, "activation-change", schedule, seed) for name, schedule in _schedules(seed).items()
     }
-    found["from_scratch"] = _from_scratch(task, found["trained"]["activation-change"]["removed"], seed)
+    found["from_scratch"] = _from_scratch(task, SHAPE, found["trained"]["activation-change"]["removed"], seed)
+    found["standard_from_scratch"] = _from_scratch(task, STANDARD, [], seed)
     return found
 
 
@@ -136,20 +139,20 @@ def _judge(dense: nn.Module, task: Task, saliency: str, schedule: Schedule, seed
     }
 
 
-def _from_scratch(task: Task, removed: list[str], seed: int) -> float:
-    """A control: the layout that pruning found, with new weights, trained as the dense network was."""
+def _from_scratch(task: Task, shape: CifarResNetShape, removed: list[str], seed: int) -> dict[str, Any]:
+    """A control: a layout without some blocks, with new weights, trained as the dense network was."""
     torch.manual_seed(1000 + seed)
-    network = BlockNetwork(CifarResNet(SHAPE), task.example())
+    network = BlockNetwork(CifarResNet(shape), task.example())
     for name in removed:
         network.remove(name)
     fit(network.model, task, _seeded(DENSE, seed))
-    return _accuracy(network.model, task)
+    return {"accuracy": _accuracy(network.model, task), "parameters": network.parameters, "macs": network.macs}
 
 
 def page(runs: list[dict[str, Any]]) -> str:
     """The tables and what they mean."""
     first = runs[0]
-    dense, scratch = spread([run["dense"] for run in runs]), spread([run["from_scratch"] for run in runs])
+    dense = spread([run["dense"] for run in runs])
     intro = f"""# Residual blocks, pruned one by one
 
 A residual network of 32 layers ({first["parameters"]:,} parameters, {first["macs"]:,} MACs, 15 blocks, 8 channels in
@@ -166,7 +169,7 @@ with its own network and its own split. One image is 0.3 points. Dense: {dense}.
                 ["saliency", "accuracy", "parameters left", "MACs left", "cost", "kept", "seconds"],
                 _rows(runs, "trained"),
             ),
-            f"What `activation-change` left, trained from new weights for {DENSE.epochs} epochs: {scratch}.",
+            *_controls(runs),
             f"## {TARGET} blocks removed by `activation-change`, other schedules of training",
             table(
                 ["schedule", "accuracy", "parameters left", "MACs left", "cost", "kept", "seconds"],
@@ -180,6 +183,24 @@ with its own network and its own split. One image is 0.3 points. Dense: {dense}.
             _NOTES,
         ]
     )
+
+
+def _controls(runs: list[dict[str, Any]]) -> list[str]:
+    """Networks of that size that were never pruned."""
+    rows = []
+    for key, label in (
+        ("from_scratch", "what `activation-change` left"),
+        ("standard_from_scratch", str(STANDARD.blocks)),
+    ):
+        found = [run[key] for run in runs]
+        sizes = [
+            f"{statistics.mean(one[part] / run[part] for one, run in zip(found, runs, strict=True)):.1%}"
+            for part in ("parameters", "macs")
+        ]
+        rows.append([label, spread([one["accuracy"] for one in found]), *sizes])
+    blocks = sum(SHAPE.blocks) - TARGET
+    words = f"Controls of {blocks} blocks with new weights, trained for {DENSE.epochs} epochs as the dense network was:"
+    return [words, table(["layout", "accuracy", "parameters", "MACs"], rows)]
 
 
 _COST = """*Cost*: million epoch-parameters, the sum over loops of epochs that were run, times parameters; *kept*: with

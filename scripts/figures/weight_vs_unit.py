@@ -24,7 +24,8 @@ from scripts.figures.small_tasks import mnist, spread
 from sliceflow.pruning.observe import largest_difference
 from sliceflow.pruning.shrink import shrink
 from sliceflow.pruning.sweep.coo import CooLinear, to_coo
-from sliceflow.pruning.sweep.prune import Pruned, sweep
+from sliceflow.pruning.sweep.diagnostics import histograms
+from sliceflow.pruning.sweep.prune import Pruned, hidden_layers, sweep
 from sliceflow.pruning.sweep.timing import break_even, forward_seconds
 from sliceflow.pruning.task import evaluate
 from sliceflow.pruning.training import Training, fit
@@ -33,6 +34,9 @@ SHARES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
 TRAINING = Training(epochs=10, learning_rate=1e-3, optimizer="adamw", weight_decay=0.0)
 BATCH = 100
 ROUNDS = 9
+SHOWN = 0.5
+"""The share of which histograms are shown."""
+BINS = 8
 PUBLISHED = {
     "weight": (98.15, 98.16, 98.17, 97.98, 97.72, 96.92, 87.50, 33.11, 10.52, 9.74),
     "unit": (98.15, 98.16, 97.90, 97.60, 96.54, 90.19, 13.84, 9.74, 9.74, 9.74),
@@ -85,12 +89,23 @@ def measure(seed: int) -> dict[str, Any]:
         "loss": {name: found.loss for name, found in quality.items()},
         "accuracy": {name: 100 * found.metric for name, found in quality.items()},
         "separation": {_name(one): statistics.mean(one.separation.values()) for one in copies if one.separation},
+        "histograms": {_name(one): _histograms(one, model) for one in copies if one.share == SHOWN},
         "milliseconds": {name: round(1e3 * seconds, 4) for name, seconds in times.items()},
         "stored_bytes": {name: _stored(found) for name, found in sparse.items()},
         "dense_bytes": sum(4 * layer.weight.numel() for layer in list(model)[:-1] if isinstance(layer, nn.Linear)),
         "difference": max(apart.values()),
         "other_answers": sum(change != 0 for change in answers.values()),
     }
+
+
+def _histograms(one: Pruned, model: nn.Module) -> dict[str, Any]:
+    """For each layer edges of bins of magnitudes, and how many weights of each bin stay and go."""
+    found = {}
+    for name, layer in hidden_layers(model).items():
+        live, magnitudes = one.masks[f"{name}.weight"], layer.weight.detach().abs()
+        edges, kept, gone = histograms(magnitudes[live], magnitudes[~live], BINS)
+        found[name] = {"edges": edges.tolist(), "kept": kept.tolist(), "gone": gone.tolist()}
+    return found
 
 
 def _name(one: Pruned) -> str:
@@ -118,6 +133,9 @@ def page(runs: list[dict[str, Any]]) -> str:
             _INTRO.format(parameters=runs[0]["parameters"], seeds=len(runs), epochs=TRAINING.epochs),
             table(header, [_quality_row(runs, index, share) for index, share in enumerate(SHARES)]),
             _QUALITY,
+            "## Which weights go",
+            _BINS.format(share=SHOWN),
+            table(["layer", "pruned", *(f"bin {index + 1}" for index in range(BINS))], _bin_rows(runs)),
             "## Time of a batch",
             f"Milliseconds for {BATCH} digits, measured; dense: {spread(dense, 2)}.",
             table(times, [_time_row(runs, share) for share in SHARES]),
@@ -141,6 +159,8 @@ _QUALITY = """*Separation*: the area under the curve by which the magnitude of a
 those that go, mean over layers: 1 where only the smallest go, 0.5 where magnitude says nothing. *Published*: accuracies
 that F. Gnanaratnam (2021) measured on full MNIST, one run, with a network of this shape; only the shape of the curve
 compares."""
+_BINS = """The part of the weights that goes at a share of {share:.0%}, by magnitude: weights of all seeds, each
+seed's in bins of equal width from 0 to its largest weight of the layer."""
 _TIMES = """*COO*: matrices in coordinate format, `torch.sparse.mm`; the last layer stays dense. *Units cut out*: the
 network is smaller and dense. Processor time of one thread, medians of {rounds} rounds after 3 that do not count, in
 each of which all networks run in turn; conversion is not included. *Matrices in COO*: memory as a share of the dense
@@ -161,6 +181,17 @@ def _quality_row(runs: list[dict[str, Any]], index: int, share: float) -> list[s
     return [*row, *(f"{values[index]:.2f}" for values in PUBLISHED.values())]
 
 
+def _bin_rows(runs: list[dict[str, Any]]) -> list[list[str]]:
+    rows = []
+    for layer in runs[0]["histograms"][f"weight {SHOWN:g}"]:
+        for mode in PUBLISHED:
+            found = [run["histograms"][f"{mode} {SHOWN:g}"][layer] for run in runs]
+            sums = [[sum(one[key][index] for one in found) for index in range(BINS)] for key in ("kept", "gone")]
+            parts = [f"{gone / (kept + gone):.0%}" if kept + gone else "-" for kept, gone in zip(*sums, strict=True)]
+            rows.append([layer, f"{mode}s", *parts])
+    return rows
+
+
 def _time_row(runs: list[dict[str, Any]], share: float) -> list[str]:
     names = [f"{mode} {share:g}" for mode in PUBLISHED]
     row = [f"{share:.0%}", *(_over(runs, "milliseconds", f"coo {name}", 2) for name in names)]
@@ -178,7 +209,7 @@ def _even(runs: list[dict[str, Any]]) -> str:
             found.append(break_even(SHARES, seconds, run["milliseconds"]["dense"]))
         words = ", ".join("never" if share is None else f"{share:.0%}" for share in found)
         lines.append(
-            f"Sparse matrices are faster than dense from a share of {mode}s on of: {words} (one for each seed)."
+            f"With {mode}s pruned, sparse matrices are faster than dense from this share on: {words} (each seed)."
         )
     return "\n".join(lines)
 
