@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.errors import UserError
 from sliceflow.frontend import serialize
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
@@ -63,9 +64,15 @@ def build(model: ir.Model, profile: Profile, calibration: Images, name: str) -> 
 
 
 def input_name(model: ir.Model) -> str:
-    """Name of a model's only input."""
-    (value,) = model.graph.inputs
-    return str(value.name)
+    """Name of a model's only input.
+
+    Raises:
+        UserError: it has several.
+    """
+    names = [str(value.name) for value in model.graph.inputs]
+    if len(names) != 1:
+        raise UserError("only networks with one input can be measured", why=f"the inputs are {', '.join(names)}")
+    return names[0]
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from sliceflow.study.judge import Accuracy, judge
 from sliceflow.study.manifest import run_facts
 from sliceflow.study.measure import Exam, Measured, Measurement, measure, predict
 from sliceflow.study.naming import named
-from sliceflow.study.sections import DeploySection, deploy_section
+from sliceflow.study.sections import DeploySection, deploy_section, profile_of
 
 logger = logging.getLogger(__name__)
 Tell = Callable[[str], None]
@@ -97,7 +97,7 @@ def run_chain(
         SliceflowError: a stage failed; the message names it.
     """
     deploy = deploy_section(recipe)
-    profile = Profile.load(deploy.profile)
+    profile = profile_of(recipe, deploy)
     artifact = folder / "artifact"
     if artifact.exists():
         may_be_replaced(artifact)

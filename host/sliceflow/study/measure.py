@@ -181,10 +181,12 @@ def predict(model: bytes, name: str, images: Array, where: str) -> Array:
     parts = []
     for start in range(0, len(images), _BATCH):
         try:
-            (outputs,) = session.run(None, {name: images[start : start + _BATCH]})
-        except Exception as error:  # ONNX Runtime has no base class for its errors; ValueError: several outputs
+            outputs = session.run(None, {name: images[start : start + _BATCH]})
+        except Exception as error:  # ONNX Runtime has no base class for its errors
             raise UserError("ONNX Runtime cannot run the model", where=where, why=told_by(error)) from error
-        parts.append(outputs)
+        if len(outputs) != 1:
+            raise UserError("only networks with one output can be measured", where=where, why=f"it has {len(outputs)}")
+        parts.append(outputs[0])
     return np.concatenate(parts)
 
 

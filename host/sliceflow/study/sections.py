@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from sliceflow.errors import UserError
+from sliceflow.hardware.profile import Profile
 from sliceflow.pruning.methods import METHODS, make_method
 from sliceflow.pruning.options import parse
 from sliceflow.pruning.recipe import Recipe
@@ -144,6 +145,16 @@ def deploy_section(recipe: Recipe) -> DeploySection:
         UserError: a key is unknown, or a value wrong.
     """
     return parse(DeploySection, recipe.deploy or {}, "[deploy]")
+
+
+def profile_of(recipe: Recipe, deploy: DeploySection) -> Profile:
+    """The accelerator; the path of a profile is relative to the recipe's folder, as all paths in it.
+
+    Raises:
+        UserError: there is no such profile, or it is wrong.
+    """
+    name = deploy.profile
+    return Profile.load(str(recipe.file(name)) if name.endswith(".toml") else name)
 
 
 def study_section(recipe: Recipe) -> StudySection:

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from sliceflow.errors import SliceflowError, UserError
-from sliceflow.hardware.profile import Profile
 from sliceflow.pruning.recipe import Recipe
 from sliceflow.pruning.sources import build_model, build_task, check_fit
 from sliceflow.pruning.threads import use_threads
 from sliceflow.study.cautions import cautions
 from sliceflow.study.cells import Cell, waves
 from sliceflow.study.manifest import identity, run_facts
-from sliceflow.study.sections import DeploySection, StudySection, deploy_section, study_section
+from sliceflow.study.sections import DeploySection, StudySection, deploy_section, profile_of, study_section
 from sliceflow.study.store import Store, write_json
 from sliceflow.study.summary import Row, fronts, plain, summarize
 from sliceflow.study.worker import Worker, make_worker
@@ -97,7 +96,7 @@ def run_study(
     use_threads(1)
     task = build_task(recipe)
     check_fit(build_model(recipe, seed=study.seeds[0]), task)
-    profile = Profile.load(deploy.profile)
+    profile = profile_of(recipe, deploy)
     store = Store(folder, identity(recipe, study, deploy, profile, task))
     facts = run_facts(command)
     store.begin(facts)

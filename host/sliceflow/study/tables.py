@@ -51,15 +51,20 @@ def marked(row: Row) -> str:
 
 
 def recall_table(rows: Sequence[Row]) -> Table:
-    """Change of each class' recall, in points, and how many test images are put into other classes."""
+    """Top-5, how many test images are put into other classes, and the change of each class' recall, in points."""
     classes = max(len(row.recall) for row in rows)
-    columns = ("network", "asked", "other answers", *(f"class {index}" for index in range(classes)))
-    table = Table("Recall of each class against the unpruned network, points", columns, right=frozenset(columns[1:]))
+    columns = ("network", "asked", "top-5 %", "other answers", *(f"class {index}" for index in range(classes)))
+    table = Table(
+        "Answers against those of the unpruned network: change of each class' recall, points",
+        columns,
+        right=frozenset(columns[1:]),
+    )
     for row in rows:
         if row.kind != UNPRUNED:
             changed = row.figures["disagreements"].mean if "disagreements" in row.figures else 0
             cells = ["" if spread is None else points(spread) for spread in row.recall]
-            table.add(marked(row), f"{row.ratio:g}", f"{changed:g}", *cells)
+            top5 = percent(row.figures["top5"]) if "top5" in row.figures else ""
+            table.add(marked(row), f"{row.ratio:g}", top5, f"{changed:g}", *cells)
     return table
 
 

@@ -18,7 +18,7 @@ from sliceflow.study.latency import median_ratio, side_by_side
 from sliceflow.study.measure import Exam, Measured, measure, predict
 from sliceflow.study.naming import named
 from sliceflow.study.network import Network, Trainer
-from sliceflow.study.sections import UNPRUNED, DeploySection, StudySection
+from sliceflow.study.sections import UNPRUNED, DeploySection, StudySection, profile_of
 from sliceflow.study.store import Store
 
 _SHOWN = 50
@@ -106,7 +106,7 @@ def make_worker(
     return Worker(
         trainer=Trainer(recipe, study, task, store.folder / "work"),
         deploy=deploy,
-        profile=Profile.load(deploy.profile),
+        profile=profile_of(recipe, deploy),
         exam=Exam.of(task, recipe.export.calibration, recipe.export.evaluation),
         store=store,
         progress=progress,

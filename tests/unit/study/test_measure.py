@@ -7,7 +7,8 @@ from torch import nn
 
 from models import digits
 from sliceflow.errors import UserError
-from sliceflow.frontend import load_model
+from sliceflow.frontend import serialize
+from sliceflow.frontend.torch import export_module
 from sliceflow.hardware.profile import Profile
 from sliceflow.pruning.groups import find_groups
 from sliceflow.pruning.masks import Masks
@@ -116,15 +117,32 @@ def test_errors_name_the_step(trained) -> None:
     assert caught.value.where.startswith("quantization")
 
 
-def test_twenty_times_the_work_takes_longer(trained) -> None:
-    from sliceflow.frontend import serialize
+class Two(nn.Module):
+    """Two outputs, or two inputs."""
 
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.inputs, self.layer = inputs, nn.Conv2d(1, 4, 3)
+
+    def forward(self, x, y=None):
+        return self.layer(x + y) if self.inputs == 2 else (self.layer(x), self.layer(2 * x))
+
+
+@pytest.mark.parametrize(("inputs", "words"), [(1, "one output"), (2, "one input")])
+def test_networks_of_other_forms_are_refused(trained, inputs, words) -> None:
+    _, exam, task = trained
+    example = task.example()
+    model = export_module(Two(inputs), (example,) * inputs, older_first=True)
+    with pytest.raises(UserError, match=words):
+        measure(model, exam, PROFILE, name="m", device=None)
+
+
+def test_twenty_times_the_work_takes_longer(trained) -> None:
     task = trained[2]
     files = {
         name: serialize(exported(digits.network(width), task.example()), name)
         for name, width in (("small", 4), ("large", 256))
     }
-    load_model(files["small"])
     times = side_by_side(files, {"input": task.example().numpy()}, 7)
     assert [len(of) for of in times.values()] == [7, 7]
     assert median_ratio(times, "large", "small") > 2

@@ -48,7 +48,7 @@ def test_tables_say_what_is_a_control_and_keep_speed_ups_apart() -> None:
     assert cells["change"] == "-9.00 ± 1.00"
     assert (cells["smaller"], cells["ONNX Runtime"], cells["theoretical"]) == ("4.11 ± 0.84", "1.50", "4.11 ± 0.84")
     assert width_table(rows, ["a", "b"]).rows[1] == ["l2-filter", "4", "4", "2"]
-    assert recall_table(rows).rows[0][:4] == ["l2-filter", "4", "3", "-9.00 ± 1.00"]
+    assert recall_table(rows).rows[0][:5] == ["l2-filter", "4", "100.00 ± 0.00", "3", "-9.00 ± 1.00"]
     assert hardware_table(rows).rows[2][3] == "50.00 ± 0.00"
 
 
