@@ -25,6 +25,7 @@ from sliceflow.cli.verbs import (
     run,
     simplify,
     study,
+    table,
     verify,
 )
 
@@ -53,7 +54,7 @@ def _root(
     pass
 
 
-for module in (check, chain, prune, study, simplify, quantize, map, compile, deploy, run, verify, bench, doctor):
+for module in (check, chain, prune, study, simplify, quantize, map, compile, deploy, run, verify, bench, table, doctor):
     name = module.__name__.rpartition(".")[2]
     app.command(name)(getattr(module, name))
 
