@@ -89,7 +89,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_the_command_names_rows_and_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "table.csv"
-    path.write_text("name,error_before,error_after,error_change\ngood,7,8,1\nbad,7,8,2\n")
+    path.write_text("name,error_before,error_after,error_change\ngood,7.0,8.0,1.0\nbad,7.0,8.0,2.0\n")
     assert main(["table", str(path)]) == 3
     said = capsys.readouterr().out
     assert "bad" in said
