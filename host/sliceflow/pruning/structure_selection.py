@@ -23,6 +23,10 @@ from sliceflow.pruning.observe import largest_difference, outputs
 from sliceflow.pruning.run import Run
 from sliceflow.pruning.structures import Kind, Place, Structures, find_structures
 from sliceflow.pruning.task import Task, evaluate
+from sliceflow.pruning.training import Training, learning_rate, list_length
+
+_PART = 0.25
+"""Of the training, after which an indifferent factor is zero."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,8 @@ class StructureSelection:
 
     Attributes:
         structures: what gets factors: ``channels``, ``groups`` of grouped convolutions, or residual ``blocks``.
-        sparsity: strength of the L1 norm of the factors (gamma).
+        sparsity: strength of the L1 norm of the factors (gamma). None takes one with which a factor that the loss does
+            not feel reaches zero after a quarter of the training; the log tells it.
         momentum: of the factors' own optimizer.
         threshold: structures with a smaller magnitude of their factor go, the smallest first, up to the ratio that is
             asked for. Momentum leaves factors near zero that are not zero.
@@ -40,7 +45,7 @@ class StructureSelection:
     """
 
     structures: Kind = "channels"
-    sparsity: float = 1e-3
+    sparsity: float | None = None
     momentum: float = 0.9
     threshold: float = 0.01
     weight_l1: float = 1e-5
@@ -49,7 +54,7 @@ class StructureSelection:
     structured: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        values = (self.sparsity, self.threshold, self.weight_l1, self.weight_threshold)
+        values = (self.sparsity or 0.0, self.threshold, self.weight_l1, self.weight_threshold)
         if min(values) < 0 or not 0 <= self.momentum < 1:
             raise UserError(
                 "strengths and thresholds must not be negative, and momentum must be 0 or more and less than 1",
@@ -63,10 +68,11 @@ class StructureSelection:
             UserError: the network has no such structures.
         """
         found = find_structures(model, task.example(), self.structures, request.protect)
-        factors = Factors(found, self.sparsity, self.momentum)
+        sparsity = self.sparsity if self.sparsity is not None else self._usual_sparsity(task, request.training)
+        factors = Factors(found, sparsity, self.momentum)
         with factors.attached():
             run.fit("factors", model, task, dataclasses.replace(request.training, keep="last"), [factors])
-            log = [_record("factors", model, task)]
+            log = [_record("factors", model, task, sparsity=sparsity)]
             before = outputs(model, task.example())
         factors.fold()
         difference = largest_difference(before, outputs(model, task.example()))
@@ -84,6 +90,12 @@ class StructureSelection:
             _prune_small(model, masks, self.weight_threshold)
             log.append(_record("small weights", model, task, pruned=masks.pruned))
         return Outcome(masks, log)
+
+    def _usual_sparsity(self, task: Task, training: Training) -> float:
+        """Momentum carries a factor 1 / (1 - momentum) times as far as the steps alone, which sum up to the rates."""
+        batches = list_length(task.train)
+        rates = sum(learning_rate(training, epoch, 0.5) for epoch in range(training.epochs)) * batches
+        return (1 - self.momentum) / (_PART * rates) if rates else 0.0
 
 
 class Factors(Callback):

@@ -245,3 +245,23 @@ def test_wrong_options() -> None:
     for options in ({"sparsity": -1.0}, {"momentum": 1.0}, {"threshold": -0.1}):
         with pytest.raises(UserError, match="must not be negative"):
             StructureSelection(**options)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_an_indifferent_factor_is_zero_after_a_quarter_of_the_training(momentum: float) -> None:
+    indifferent = Task(train=TASK.train, validation=TASK.validation, test=TASK.test, loss=lambda out, _: 0 * out.sum())
+    seen = []
+
+    class Watch(Callback):
+        def on_epoch(self, epoch):
+            seen.append(max(float(value.detach().abs().max()) for value in factors.values))
+
+    model, training = inline(), Training(epochs=40, learning_rate=0.05, keep="last")
+    method = StructureSelection(momentum=momentum)
+    found = find_structures(model, IMAGES, "channels")
+    factors = Factors(found, method._usual_sparsity(indifferent, training), momentum)
+    with factors.attached():
+        fit(model, indifferent, training, [factors, Watch()])
+    assert seen[4] > 0.3
+    assert seen[8] > 0.05
+    assert max(seen[14:]) < 0.1  # momentum carries it to and fro
