@@ -182,6 +182,8 @@ def test_a_cell_that_fails_is_told_and_tried_again(recipe, finished, monkeypatch
         context.setattr("sliceflow.study.network.Trainer.make", fail)
         assert main(["study", str(recipe), "--output", str(finished)]) == 1
         assert "cell taylor-r4-s1, layer 3" in capsys.readouterr().err
+        assert main(["study", str(recipe), "--output", str(finished), "--json"]) == 1
+        assert list(json.loads(capsys.readouterr().out)["failed"]) == ["taylor-r4-s1"]
         assert "it exploded" in (finished / "report.html").read_text()
         row = next(row for row in results(finished) if (row["label"], row["ratio"]) == ("taylor", 4))
         assert row["seeds"] == [0]

@@ -45,13 +45,18 @@ def study(
     write_report(results, output_folder)
     output.result({"output": str(output_folder), **results.to_json()}, lambda: _print(results, output_folder))
     if results.failed:
-        keys = ", ".join(results.failed)
-        raise UserError(
-            f"{len(results.failed)} cells could not be made",
-            where=keys,
-            why=next(iter(results.failed.values())),
-            fix="the other results are written; run the same command again to try these once more",
-        )
+        if not output.as_json():
+            output.error(_failure(results.failed))
+        raise typer.Exit(UserError.exit_code)
+
+
+def _failure(failed: dict[str, str]) -> UserError:
+    return UserError(
+        f"{len(failed)} cells could not be made",
+        where=", ".join(failed),
+        why=next(iter(failed.values())),
+        fix="the other results are written; run the same command again to try these once more",
+    )
 
 
 def _training(workers: int) -> AbstractContextManager[Any]:
