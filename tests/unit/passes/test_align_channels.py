@@ -20,6 +20,7 @@ from sliceflow.mapping.align import align_model, layer_uses
 from sliceflow.mapping.layer_cycles import lanes, layer_cycles
 from sliceflow.passes.align_channels import AlignChannels
 from sliceflow.passes.channels.coupling import coupled_channels
+from sliceflow.passes.channels.linear import Linear
 from sliceflow.passes.remove_channels import RemoveChannels
 from sliceflow.passes.simplify import SimplifyOptions, simplify
 from tests.support.models import Graph, random_feeds, run_model
@@ -107,6 +108,23 @@ def test_a_group_that_would_become_empty_is_refused():
     model = residual(0, 4, 4)
     with pytest.raises(ValueError, match="no channel of"):
         AlignChannels(lambda groups: {groups[0].name: np.zeros(groups[0].size, np.bool_)}).begin(model)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_one_reader_that_goes_on_reading_holds_a_channel(monkeypatch, broken):
+    """The stem's channels are read by four layers; nothing is cut behind the back of one that was forgotten."""
+    model = residual(4, 12, 10)
+    if broken:
+        clear = Linear.clear
+        forgotten = [node.name for node in model.graph if node.op_type == "Conv"][1]
+        monkeypatch.setattr(Linear, "clear", lambda s, gone: None if s.node.name == forgotten else clear(s, gone))
+    (stem,) = [group for group in coupled_channels(model.graph) if group.size == 12]
+    keep = np.arange(12) < 8
+    AlignChannels(lambda groups: {stem.name: keep})(model)
+    RemoveChannels()(model)
+    left = next(node.outputs[0].shape[1] for node in model.graph if node.op_type == "Conv")
+    assert left == (12 if broken else 8)
+    run_model(model, random_feeds(ir.to_proto(model), 1))
 
 
 def test_importance_is_the_norm_of_all_that_makes_a_channel():
