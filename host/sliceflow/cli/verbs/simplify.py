@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,7 +134,7 @@ def _align(model: ir.Model, profile: Profile, mode: Align, price: float, seed: i
     return {
         "mode": mode.value,
         **report.to_json(),
-        "difference": difference,
+        "difference": difference if difference is not None and math.isfinite(difference) else None,
         "lanes": lanes_json(mapped, _compiled(model, profile)),
     }
 
