@@ -48,6 +48,16 @@ def of_depth(layers: int) -> CifarResNetShape:
     return CifarResNetShape(blocks=(count, count, count))
 
 
+def network(layers: int, *, width: int = 16, classes: int = 10, in_channels: int = 3) -> CifarResNet:
+    """A network ready to be trained, for recipes: ``build = "models.resnet_cifar:network"``.
+
+    Raises:
+        UserError: the number of layers is not 6n + 2.
+    """
+    shape = dataclasses.replace(of_depth(layers), width=width, classes=classes, in_channels=in_channels)
+    return CifarResNet(shape)
+
+
 class CifarResNet(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """A residual network: [N, C, H, W] images in, [N, classes] logits out."""
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.resnet import ResNet, ResNetShape
 from models.resnet_cifar import CifarResNet, of_depth
+from models.resnet_cifar import network as build_network
 from sliceflow.errors import UserError
 from sliceflow.pruning.blocks.dead import remove_dead_blocks
 from sliceflow.pruning.blocks.network import BlockNetwork, find_residuals
@@ -28,6 +29,7 @@ def test_sizes_of_published_networks(layers: int, parameters: int) -> None:
 def test_layers_that_are_no_residual_network() -> None:
     with pytest.raises(UserError, match="6n \\+ 2"):
         of_depth(21)
+    assert build_network(8, width=4, classes=3, in_channels=1)(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
 
 
 def test_sizes_of_published_removals() -> None:
