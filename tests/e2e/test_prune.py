@@ -14,6 +14,7 @@ import onnxruntime as ort
 import pytest
 import safetensors.torch
 import torch
+from onnx import numpy_helper
 
 from sliceflow.cli import main
 from sliceflow.pruning.recipe import load_recipe
@@ -103,6 +104,10 @@ def check_files(output, document, recipe):
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
     sizes = [int(np.prod(t.dims)) for t in onnx.load(output / "pruned.onnx").graph.initializer if t.data_type == 1]
     assert document["parameters_after"] == sum(sizes) < document["parameters_before"]
+    weights = [
+        numpy_helper.to_array(t) for t in onnx.load(output / "pruned.onnx").graph.initializer if t.data_type == 1
+    ]
+    assert document["nonzero_after"] == sum(int(np.count_nonzero(w)) for w in weights)
     assert document["macs_after"] < document["macs_before"]
     assert (actual.argmax(1) == sets["label"]).mean() == pytest.approx(document["exported"]["metric"], abs=0.1)
 
@@ -224,6 +229,17 @@ def test_one_clear_message(folder, capsys, monkeypatch, name):
     assert captured.err.count("error:") == 1
     assert part in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("method", ["magnitude", "lobster", "structure-selection"])
+def test_other_methods_deliver_the_same_files(folder, capsys, method):
+    text = RECIPE.replace('options = { schedule = "uniform", rounds = 2 }\n', "")
+    (folder / "r.toml").write_text(text)
+    document = call(capsys, "prune", folder / "r.toml", "--output", folder / "out", "--method", method)
+    assert {path.name for path in (folder / "out").iterdir()} == FILES
+    assert document["exported"]["metric"] > 0.8
+    assert document["nonzero_after"] < document["parameters_before"]
+    assert 0 < document["sparsity"] < 1
 
 
 def test_protected_layers_and_untraceable_networks_are_found_before_training(folder, capsys):

@@ -20,10 +20,11 @@ from sliceflow.files import write_file
 from sliceflow.frontend import serialize
 from sliceflow.frontend.torch import export_module
 from sliceflow.passes.simplify import SimplifyReport, simplify
-from sliceflow.pruning.definitions import compression_ratio, parameters, sparsity, speed_up
+from sliceflow.pruning.definitions import compression_ratio, sparsity, speed_up
 from sliceflow.pruning.options import finite
 from sliceflow.pruning.pipeline import Pruned
 from sliceflow.pruning.recipe import Recipe
+from sliceflow.pruning.size import Size, size_of
 from sliceflow.pruning.task import Quality, evaluate
 from sliceflow.version import version
 
@@ -35,9 +36,9 @@ def deliver(pruned: Pruned, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Export, simplify, and write everything into a folder; each file appears whole or not at all.
 
     ``pruned.onnx`` (what pruning made useless is gone), ``pruned.safetensors`` and ``dense.safetensors`` (the network
-    in its original sizes, behind and before pruning), ``masks.safetensors`` (True where an element lives),
-    ``calibration.npz`` (``input``: training examples), ``evaluation.npz`` (``input`` and ``label``: test examples), and
-    ``report.json``.
+    behind and before pruning, as the method left it: masked, or with blocks removed), ``masks.safetensors`` (True where
+    an element lives), ``calibration.npz`` (``input``: training examples), ``evaluation.npz`` (``input`` and ``label``:
+    test examples), and ``report.json``.
 
     Args:
         pruned: what became of the recipe.
@@ -66,7 +67,7 @@ def deliver(pruned: Pruned, recipe: Recipe, folder: Path) -> dict[str, Any]:
     _write_tensors(folder / "masks.safetensors", dict(pruned.outcome.masks.items()))
     _write_arrays(folder / "calibration.npz", input=calibration)
     _write_arrays(folder / "evaluation.npz", input=inputs, label=labels)
-    report = _report(pruned, recipe, simplification, exported)
+    report = _report(pruned, recipe, simplification, size_of(model), exported)
     write_file(folder / "report.json", (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     return report
 
@@ -106,26 +107,25 @@ class _OnnxNetwork(nn.Module):
         return torch.from_numpy(self._session.run(None, {name: inputs.numpy()})[0])
 
 
-def _report(pruned: Pruned, recipe: Recipe, simplification: SimplifyReport, exported: Quality) -> dict[str, Any]:
-    totals = simplification.totals()
-    original = parameters(pruned.model)
-    size = totals["parameters_before"] or 0, totals["parameters_after"] or 0
-    masked = pruned.outcome.masks.pruned
-    macs = totals["macs_before"], totals["macs_after"]
+def _report(
+    pruned: Pruned, recipe: Recipe, simplification: SimplifyReport, after: Size, exported: Quality
+) -> dict[str, Any]:
+    before = pruned.dense_size
+    faster = None if before.macs is None or after.macs is None else speed_up(before.macs, after.macs)
     return {
         "recipe": recipe.to_json(),
         "dense": pruned.dense_quality.to_json(),
         "pruned": pruned.quality.to_json(),
         "exported": exported.to_json(),
-        "parameters": original,
-        "masked": masked,
-        "sparsity": sparsity(masked, original),
-        "parameters_before": size[0],
-        "parameters_after": size[1],
-        "compression_ratio": finite(compression_ratio(*size)),
-        "macs_before": macs[0],
-        "macs_after": macs[1],
-        "theoretical_speed_up": None if None in macs else finite(speed_up(float(macs[0] or 0), float(macs[1] or 0))),
+        "masked": pruned.outcome.masks.pruned,
+        "parameters_before": before.parameters,
+        "parameters_after": after.parameters,
+        "nonzero_after": after.nonzero,
+        "sparsity": sparsity(before.parameters - after.nonzero, before.parameters),
+        "compression_ratio": finite(compression_ratio(before.parameters, after.parameters)),
+        "macs_before": before.macs,
+        "macs_after": after.macs,
+        "theoretical_speed_up": None if faster is None else finite(faster),
         "pretraining": _epochs(pruned),
         "steps": pruned.outcome.log,
         "simplification": simplification.to_json(),

@@ -14,6 +14,7 @@ from sliceflow.pruning.groups import check_layers, find_groups
 from sliceflow.pruning.method import Outcome
 from sliceflow.pruning.recipe import Recipe
 from sliceflow.pruning.run import Run
+from sliceflow.pruning.size import Size, size_of_module
 from sliceflow.pruning.sources import build_model, build_task, check_fit
 from sliceflow.pruning.task import Quality, Task, evaluate
 from sliceflow.pruning.training import History
@@ -28,6 +29,7 @@ class Pruned:
         task: its examples.
         outcome: what the method did.
         dense: tensors of the network before pruning.
+        dense_size: its size.
         dense_quality: on the test examples, before pruning.
         quality: on the test examples, pruned and trained.
         pretrained: how the network was trained; None if its weights were given.
@@ -37,6 +39,7 @@ class Pruned:
     task: Task
     outcome: Outcome
     dense: dict[str, Tensor]
+    dense_size: Size
     dense_quality: Quality
     quality: Quality
     pretrained: History | None
@@ -68,6 +71,7 @@ def prune_recipe(recipe: Recipe, run: Run) -> Pruned:
     check_layers(model, request.protect)
     if method.structured:
         find_groups(model, task.example(), request.protect)
+    size = size_of_module(model, task.example())
     trained, whole = _keys(recipe)
     pretrained = None
     if recipe.pretrain is not None:
@@ -75,7 +79,8 @@ def prune_recipe(recipe: Recipe, run: Run) -> Pruned:
     dense = {name: value.detach().clone() for name, value in model.state_dict().items()}
     dense_quality = evaluate(model, task.test, task)
     outcome = method.prune(model, task, request, run.under(f"prune-{whole}"))
-    return Pruned(model, task, outcome, dense, dense_quality, evaluate(model, task.test, task), pretrained)
+    quality = evaluate(model, task.test, task)
+    return Pruned(model, task, outcome, dense, size, dense_quality, quality, pretrained)
 
 
 def _keys(recipe: Recipe) -> tuple[str, str]:

@@ -31,20 +31,19 @@ def prune(
 
     What pruning made useless is removed exactly. `sliceflow deploy` takes the files that are written.
     """
-    import torch
-
     from sliceflow.cli.training_progress import training_progress
     from sliceflow.pruning.delivery import deliver
     from sliceflow.pruning.pipeline import prune_recipe
     from sliceflow.pruning.recipe import load_recipe
     from sliceflow.pruning.run import Run
+    from sliceflow.pruning.threads import use_threads
 
     if not output.verbose():
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that nobody needs here
     changes = {key: value for key, value in (("method", method), ("ratio", ratio)) if value is not None}
     plan = load_recipe(recipe, {"prune": changes})
     if threads is not None:
-        torch.set_num_threads(threads)
+        use_threads(threads)
     checkpoints = output_folder / "checkpoints"
     if not resume and checkpoints.exists():
         shutil.rmtree(checkpoints)
@@ -56,7 +55,7 @@ def prune(
 
 
 def _print(report: dict[str, Any], folder: Path) -> None:
-    content = Table("Pruned layers", ("layer", "before", "after"))
+    content = Table("What was pruned", ("layer", "before", "after"))
     content.right = frozenset(content.columns[1:])
     last = report["steps"][-1] if report["steps"] else {}
     for name, size in last.get("of", {}).items():
@@ -67,7 +66,8 @@ def _print(report: dict[str, Any], folder: Path) -> None:
         quality = report[key]
         loss = "not finite" if quality["loss"] is None else f"{quality['loss']:.4f}"
         output.line(f"test metric {label}: {quality['metric']:.4f}, loss {loss}")
-    output.line(f"parameters: {count(report['parameters_before'])} -> {count(report['parameters_after'])}")
+    sizes = f"{count(report['parameters_before'])} -> {count(report['parameters_after'])}"
+    output.line(f"parameters: {sizes}, of which {count(report['nonzero_after'])} are not zero")
     if report["macs_before"] is not None and report["macs_after"] is not None:
         output.line(f"MACs: {count(report['macs_before'])} -> {count(report['macs_after'])}")
     output.line(f"written to {folder}: pruned.onnx, weights, masks, calibration.npz, evaluation.npz, report.json")
