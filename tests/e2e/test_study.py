@@ -43,8 +43,9 @@ rounds = 1
 methods = ["taylor", "magnitude"]
 ratios = [2, 4]
 seeds = [0, 1]
+aligned = ["taylor"]
 """
-CELLS = 2 + 4 * 2 * 2 + 2 * 2
+CELLS = 2 + 4 * 2 * 2 + 2 * 2 + 2 * 2
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def results(folder):
 def test_the_results_are_complete(finished):
     rows = results(finished)
     found = {(row["label"], row["ratio"]): row for row in rows}
-    assert len(rows) == 1 + 4 * 2 + 2
+    assert len(rows) == 1 + 4 * 2 + 2 + 2
     assert ("random", 2) in found
     assert ("random-weights", 4) in found
     assert ("size of taylor, from scratch", 4) in found
@@ -96,13 +97,24 @@ def test_structure_makes_hardware_faster_and_single_zeros_do_not(finished):
     assert scratch["epochs"]["mean"] == 3
 
 
+def test_aligned_networks_use_their_lanes(finished):
+    found = {(row["label"], row["ratio"]): row for row in results(finished)}
+    for ratio in (2, 4):
+        before, after = found["taylor", ratio]["figures"], found["taylor, aligned", ratio]["figures"]
+        assert after["cycles"]["mean"] <= before["cycles"]["mean"]
+        assert after["lanes_used"]["mean"] > before["lanes_used"]["mean"]
+        widths = [width for row in found["taylor, aligned", ratio]["widths"] for width in row[:-1]]
+        assert all(width % 4 == 0 for width in widths), widths
+    assert after["epochs"]["mean"] == 2
+
+
 def test_the_page_and_the_table_are_there(finished):
     page = (finished / "report.html").read_text()
     assert page.count("data:image/svg+xml;base64,") == 3
     assert "taylor" in page
     assert "toy data sets" in page
     table = (finished / "table.md").read_text()
-    assert table.count("\n| ") == 1 + 11 + 1
+    assert table.count("\n| ") == 1 + 13 + 1
 
 
 def test_the_manifest_says_how_to_repeat_it(finished):

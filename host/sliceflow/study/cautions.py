@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sliceflow.study.sections import RANDOM, SCRATCH, UNPRUNED, StudySection
+from sliceflow.study.sections import PRUNED, RANDOM, SCRATCH, UNPRUNED, StudySection
 from sliceflow.study.summary import Row, Spread
 
 LEAST_SEEDS, LEAST_RATIOS = 3, 5
@@ -59,16 +59,16 @@ def _of_row(row: Row) -> Iterator[str]:
     name = f"{row.label} at {row.ratio:g}" if row.kind != UNPRUNED else row.label
     for note in row.notes:
         yield f"{name}: {note}."
-    if row.kind == "pruned" and any(min(widths[:-1], default=2) < 2 for widths in row.widths):
+    if row.kind == PRUNED and any(min(widths[:-1], default=2) < 2 for widths in row.widths):
         yield f"{name}: a layer has a single channel left (layer collapse)."
     share = row.figures["fpga_share"].mean
     if share < 1:
         yield f"{name}: {1 - share:.1%} of the MACs run on the CPU, and the cycles leave them out."
     asked, got = row.ratio, row.figures["compression"].mean
     sparse = row.figures["compression_nonzero"].mean
-    if row.kind == "pruned" and sparse > 1.5 * got:
+    if row.kind == PRUNED and sparse > 1.5 * got:
         yield f"{name}: {sparse:.1f} times fewer non-zero weights, but the hardware still multiplies the zeros."
-    elif row.kind == "pruned" and asked > 1 and not asked / 1.5 < got < asked * 1.5:
+    elif row.kind == PRUNED and asked > 1 and not asked / 1.5 < got < asked * 1.5:
         yield f"{name}: asked for {asked:g} times fewer parameters, got {got:.2f} times."
     worst = min((spread.mean for spread in row.recall if spread is not None), default=0.0)
     if worst < -_LOST and row.kind != UNPRUNED:
@@ -81,7 +81,7 @@ def _of_gains(rows: Sequence[Row]) -> Iterator[str]:
     controls = [row for row in rows if _is_control(row)]
     equals: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        for control in controls if row.kind == "pruned" and not _is_control(row) else ():
+        for control in controls if row.kind == PRUNED and not _is_control(row) else ():
             if control.ratio == row.ratio and not _better(row.figures["accuracy"], control.figures["accuracy"]):
                 equals.setdefault((row.label, control.label), []).append(f"{row.ratio:g}")
     for (method, other), ratios in equals.items():

@@ -25,7 +25,7 @@ from sliceflow.pruning.pipeline import Pruned, prune_recipe
 from sliceflow.pruning.recipe import Recipe
 from sliceflow.pruning.run import Run
 from sliceflow.runtime.verify import verify
-from sliceflow.study.align import align_pruned
+from sliceflow.study.align import Aligner, align_pruned
 from sliceflow.study.build import input_name
 from sliceflow.study.export import exported
 from sliceflow.study.judge import Accuracy, judge
@@ -113,7 +113,7 @@ def run_chain(
     line.add("pruned", says, lambda: exported(pruned.model, example, simplified=False))
     line.add("simplified", "what pruning made useless is gone", lambda: exported(pruned.model, example))
     with _stage("align", tell):
-        aligned, says = align_pruned(pruned, recipe, deploy, profile, run)
+        aligned, says = align_pruned(pruned, Aligner(recipe, deploy, profile), run)
     line.add("aligned", says, lambda: exported(aligned.model, example))
     with _stage("export", tell):
         deliver(aligned, recipe, folder / "pruned")

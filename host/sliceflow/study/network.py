@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sliceflow.errors import UserError
+from sliceflow.hardware.profile import Profile
 from sliceflow.pruning.callback import Callback
 from sliceflow.pruning.fresh import fresh_copy
 from sliceflow.pruning.groups import find_groups
+from sliceflow.pruning.masks import Masks
 from sliceflow.pruning.method import Method, Request
 from sliceflow.pruning.recipe import Recipe
 from sliceflow.pruning.run import Run
@@ -19,9 +21,10 @@ from sliceflow.pruning.shrink import shrink
 from sliceflow.pruning.sources import build_model
 from sliceflow.pruning.task import Task
 from sliceflow.pruning.training import History, Training
+from sliceflow.study.align import Aligner
 from sliceflow.study.budget import budgeted
 from sliceflow.study.cells import Cell
-from sliceflow.study.sections import SCRATCH, UNPRUNED, StudySection
+from sliceflow.study.sections import ALIGNED, SCRATCH, UNPRUNED, DeploySection, StudySection
 from sliceflow.study.shares import channel_share, weight_share
 
 
@@ -59,6 +62,7 @@ class Network:
         epochs: of training since the network that all methods start from; from scratch, since the beginning.
         log: the method's.
         notes: what a reader should know.
+        masks: what is pruned; None if nothing is, or if it is gone.
     """
 
     model: Any
@@ -66,6 +70,7 @@ class Network:
     epochs: int
     log: list[dict[str, Any]]
     notes: tuple[str, ...] = ()
+    masks: Masks | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +80,16 @@ class Trainer:
     Attributes:
         recipe: where network, data and training come from.
         study: what is compared.
+        deploy: how networks are aligned.
+        profile: the accelerator.
         task: the data.
         work: folder of checkpoints.
     """
 
     recipe: Recipe
     study: StudySection
+    deploy: DeploySection
+    profile: Profile
     task: Task
     work: Path
 
@@ -98,6 +107,8 @@ class Trainer:
             return self._unpruned(cell, progress)
         if cell.kind == SCRATCH:
             return self._scratch(cell, progress)
+        if cell.kind == ALIGNED:
+            return self._aligned(cell, progress)
         return self._pruned(cell, progress)
 
     @property
@@ -137,7 +148,7 @@ class Trainer:
         notes = []
         if run.epochs != self.budget:
             notes.append(f"trained for {run.epochs} epochs, not for the budget of {self.budget}")
-        return Network(model, share, run.epochs, outcome.log, tuple(notes))
+        return Network(model, share, run.epochs, outcome.log, tuple(notes), outcome.masks)
 
     def _share(self, method: Method, cell: Cell, model: Any) -> float:
         if self.study.unit == "share":
@@ -149,6 +160,18 @@ class Trainer:
         groups = [group for group in groups if _is_of(group, chosen)]
         share = channel_share(model, groups, cell.ratio)
         return math.floor(share * 1e6) / 1e6  # the search's last digits depend on the order of sums
+
+    def _aligned(self, cell: Cell, progress: Any) -> Network:
+        dense = self.trained(cell.seed, None).state_dict()
+        found = self._pruned(cell.pruned, progress)  # read from its checkpoints
+        run = CountedRun(self.work / cell.key, progress)
+        training = dataclasses.replace(self.recipe.finetune, seed=cell.seed)
+        masks = found.masks or Masks(found.model)
+        aligner = Aligner(self.recipe, self.deploy, self.profile)
+        says = aligner.align(found.model, masks, dense, self.task, training, run)
+        notes = (f"{run.epochs} of its epochs followed alignment",) if run.epochs else ()
+        log = [*found.log, {"aligned": says}]
+        return Network(found.model, found.share, found.epochs + run.epochs, log, notes, masks)
 
     def _scratch(self, cell: Cell, progress: Any) -> Network:
         pruned = self._pruned(cell.pruned, progress)  # read from its checkpoints

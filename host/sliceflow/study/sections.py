@@ -27,7 +27,7 @@ from sliceflow.pruning.methods import METHODS, make_method
 from sliceflow.pruning.options import parse
 from sliceflow.pruning.recipe import Recipe
 
-UNPRUNED, SCRATCH = "unpruned", "scratch"
+UNPRUNED, PRUNED, SCRATCH, ALIGNED = "unpruned", "pruned", "scratch", "aligned"
 RANDOM: Mapping[bool, str] = {True: "random", False: "random-weights"}
 """The random control of structured methods, and of others."""
 
@@ -78,6 +78,8 @@ class StudySection:
         random: add the random control of the methods' kind.
         scratch: methods whose pruned networks are also trained from scratch, as a control; None takes the first
             structured one.
+        aligned: methods whose pruned networks are also brought to sizes that fill the accelerator's lanes, as
+            ``[deploy] align`` says, and trained on for ``align_epochs``.
     """
 
     methods: tuple[str, ...]
@@ -88,6 +90,7 @@ class StudySection:
     options: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     random: bool = True
     scratch: tuple[str, ...] | None = None
+    aligned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("methods", "ratios", "seeds"):
@@ -106,10 +109,11 @@ class StudySection:
         self._check_names("methods", self.methods, METHODS)
         self._check_names("options", self.options, self.all_methods)
         self._check_names("scratch", self.scratch or (), self.all_methods)
-        for name in self.scratch or ():
+        self._check_names("aligned", self.aligned, self.all_methods)
+        for name in (*(self.scratch or ()), *self.aligned):
             if not structured(name, self):
-                why = "it leaves the network's size as it is"
-                raise UserError(f"{name!r} has no smaller network to train from scratch", where="[study]", why=why)
+                why = "it prunes single weights, and leaves the network's size as it is"
+                raise UserError(f"{name!r} makes no smaller network to align or train", where="[study]", why=why)
 
     def _check_names(self, key: str, names: Iterable[str], known: Collection[str]) -> None:
         for name in names:

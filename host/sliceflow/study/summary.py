@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sliceflow.pruning.definitions import compression_ratio, speed_up
-from sliceflow.study.sections import UNPRUNED
+from sliceflow.study.sections import ALIGNED, PRUNED, SCRATCH, UNPRUNED
 
 Document = Mapping[str, Any]
 
@@ -57,7 +57,8 @@ class Row:
         """What tables and plots call it."""
         if self.kind == UNPRUNED:
             return UNPRUNED
-        return self.method if self.kind == "pruned" else f"size of {self.method}, from scratch"
+        words = {PRUNED: "{}", ALIGNED: "{}, aligned", SCRATCH: "size of {}, from scratch"}
+        return words[self.kind].format(self.method)
 
 
 FIGURES: Mapping[str, Callable[[Document], float | None]] = {

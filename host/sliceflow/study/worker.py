@@ -102,11 +102,11 @@ def make_worker(
     progress: Any = None,
 ) -> Worker:
     """The worker of a recipe, with its data loaded."""
-    task = build_task(recipe)
+    task, profile = build_task(recipe), profile_of(recipe, deploy)
     return Worker(
-        trainer=Trainer(recipe, study, task, store.folder / "work"),
+        trainer=Trainer(recipe, study, deploy, profile, task, store.folder / "work"),
         deploy=deploy,
-        profile=profile_of(recipe, deploy),
+        profile=profile,
         exam=Exam.of(task, recipe.export.calibration, recipe.export.evaluation),
         store=store,
         progress=progress,

@@ -36,6 +36,8 @@ def test_controls_come_by_themselves() -> None:
         ({"budget": 0}, "budget"),
         ({"scratch": ["taylor"]}, "taylor"),
         ({"methods": ["magnitude"], "scratch": ["magnitude"]}, "no smaller network"),
+        ({"methods": ["magnitude", "taylor"], "aligned": ["magnitude"]}, "no smaller network"),
+        ({"aligned": ["taylor"]}, "taylor"),
         ({"options": {"l2-filter": {"layer": "all"}}}, "layer"),
         ({"seed": [1]}, "seeds"),
     ],
@@ -52,10 +54,11 @@ def test_deployment_is_checked() -> None:
 
 
 def test_waves_have_every_cell_once_and_what_they_need_before_them() -> None:
-    section = study(methods=["l2-filter", "taylor"], seeds=[3, 4])
+    section = study(methods=["l2-filter", "taylor"], seeds=[3, 4], aligned=["taylor"])
     first, second, third = waves(section)
     keys = [cell.key for wave in (first, second, third) for cell in wave]
-    assert len(set(keys)) == len(keys) == 2 + 3 * 2 * 2 + 2 * 2
+    assert len(set(keys)) == len(keys) == 2 + 3 * 2 * 2 + 2 * 2 * 2
+    assert "aligned-taylor-r2-s4" in keys
     assert {cell.pruned for cell in third} <= set(second)
     assert "scratch-l2-filter-r4-s3" in keys
     assert Cell("pruned", "taylor", 2.5, 0).key == "taylor-r2.5-s0"
