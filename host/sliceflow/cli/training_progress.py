@@ -1,13 +1,12 @@
-"""Progress of training: a bar for each stage on a terminal, log lines elsewhere. Imports torch."""
+"""Progress of training: a bar for each stage on a terminal, log lines elsewhere. Its imports load torch."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
 
 from sliceflow.cli import output
 from sliceflow.pruning.callback import Batch, Callback, Epoch
@@ -55,7 +54,7 @@ class _Bar(Callback):
         self._task: TaskID | None = None
         self._steps, self._facts = 0, ""
 
-    def on_start(self, model: nn.Module, epochs: int) -> None:
+    def on_start(self, model: Any, epochs: int) -> None:
         self._task = self._bars.add_task(self._stage, total=epochs, facts="")
 
     def on_step(self, batch: Batch) -> None:
@@ -68,7 +67,7 @@ class _Bar(Callback):
             self._bars.update(self._task, completed=epoch.number)
         self._show()
 
-    def on_end(self, model: nn.Module) -> None:
+    def on_end(self, model: Any) -> None:
         if self._task is not None:
             self._bars.remove_task(self._task)
 
