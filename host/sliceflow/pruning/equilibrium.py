@@ -53,7 +53,7 @@ class Equilibrium(Freezing):
 
     A neuron's output is its potential: that of its layer, behind the batch normalization if one follows. Velocities
     begin near 1, because the first similarity does; with a momentum of 0.5 it takes about ten epochs until anything
-    can freeze.
+    can freeze at an epsilon of 1e-3.
 
     Args:
         model: the network.
