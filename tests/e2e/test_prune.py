@@ -242,6 +242,29 @@ def test_other_methods_deliver_the_same_files(folder, capsys, method):
     assert 0 < document["sparsity"] < 1
 
 
+def test_the_users_own_code_is_blamed_where_it_fails(folder, capsys):
+    code = "\nclass Bad:\n    def __len__(self):\n        return 100\n    def __getitem__(self, index):\n"
+    code += "        if index == 77:\n            raise KeyError('picture 77')\n        return sets()[0][index]\n"
+    (folder / "net.py").write_text(NET + code + "\ndef bad():\n    return sets()[0], sets()[1], Bad()\n")
+    (folder / "r.toml").write_text(RECIPE.replace("net.py:sets", "net.py:bad").replace("epochs = 4", "epochs = 1"))
+    failure = call(capsys, "prune", folder / "r.toml", "--output", folder / "out", code=1)["error"]
+    assert failure["what"] == "code that the recipe names failed"
+    assert "net.py, line" in failure["where"]
+    assert "picture 77" in failure["why"]
+
+
+def test_labels_that_are_no_classes(folder, capsys):
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 10
+    labels[150] = 10  # the network has ten classes
+    for name in ("train", "test"):
+        np.savez(folder / f"{name}.npz", input=rng.random((200, 1, 8, 8)), label=labels)
+    (folder / "r.toml").write_text(RECIPE.replace('load = "net.py:sets"', 'train = "train.npz"\ntest = "test.npz"'))
+    failure = call(capsys, "prune", folder / "r.toml", "--output", folder / "out", code=1)["error"]
+    assert "labels do not fit" in failure["what"]
+    assert "to 10" in failure["where"]
+
+
 def test_protected_layers_and_untraceable_networks_are_found_before_training(folder, capsys):
     (folder / "r.toml").write_text(
         RECIPE.replace("[export]", 'protect = ["conv1"]\n[export]').replace("= 4", "= 100000")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-
 from sliceflow.cli import output
 from sliceflow.pruning.callback import Batch, Callback, Epoch
 from sliceflow.pruning.run import Progress

@@ -13,6 +13,7 @@ from sliceflow.errors import UserError
 from sliceflow.pruning.groups import check_layers, find_groups
 from sliceflow.pruning.method import Outcome
 from sliceflow.pruning.recipe import Recipe
+from sliceflow.pruning.references import blamed
 from sliceflow.pruning.run import Run
 from sliceflow.pruning.size import Size, size_of_module
 from sliceflow.pruning.sources import build_model, build_task, check_fit
@@ -58,6 +59,11 @@ def prune_recipe(recipe: Recipe, run: Run) -> Pruned:
     Raises:
         UserError: something in the recipe does not work. All that can be found out before training is.
     """
+    with blamed((recipe.model.build, recipe.data.load or "", recipe.task.loss, recipe.task.metric)):
+        return _carry_out(recipe, run)
+
+
+def _carry_out(recipe: Recipe, run: Run) -> Pruned:
     method = recipe.prune.make_method()
     request = recipe.prune.request(recipe.finetune)
     model, task = build_model(recipe), build_task(recipe)

@@ -6,13 +6,17 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sliceflow.errors import UserError
+from sliceflow.errors import SliceflowError, UserError
+
+_PREFIX = "sliceflow_recipe_"
+"""Of the names of modules that are files beside a recipe."""
 
 
 def resolve(reference: str, folder: Path, where: str) -> Callable[..., Any]:
@@ -56,6 +60,30 @@ def call(function: Callable[..., Any], arguments: dict[str, Any], where: str) ->
         raise UserError(f"{name} failed", where=where, why=reason_of(error)) from error
 
 
+@contextmanager
+def blamed(references: Collection[str]) -> Iterator[None]:
+    """Errors that pass through a user's module within the block are the user's.
+
+    Args:
+        references: what was resolved; all modules of these packages count, and all files.
+
+    Raises:
+        UserError: such an error, with the last place in the user's code.
+    """
+    packages = {reference.partition(":")[0].split(".")[0] for reference in references}
+    try:
+        yield
+    except SliceflowError:
+        raise
+    except Exception as error:
+        for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+            module = str(frame.f_globals.get("__name__", ""))
+            if module.startswith(_PREFIX) or module.split(".")[0] in packages - {"sliceflow"}:
+                where = f"{Path(frame.f_code.co_filename).name}, line {line}"
+                raise UserError("code that the recipe names failed", where=where, why=reason_of(error)) from error
+        raise
+
+
 def reason_of(error: BaseException) -> str:
     """An error of foreign code in one line: its kind, and the first line of its message."""
     lines = str(error).strip().splitlines()
@@ -69,7 +97,7 @@ def _module(name: str, folder: Path) -> ModuleType:
 
 def _file(path: Path) -> ModuleType:
     path = path.resolve()
-    name = f"sliceflow_recipe_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    name = f"{_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

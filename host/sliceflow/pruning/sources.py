@@ -105,7 +105,7 @@ def build_task(recipe: Recipe) -> Task:
         train=DataLoader(train, batch, shuffle=True, drop_last=single),
         validation=DataLoader(validation, batch),
         test=DataLoader(test, batch),
-        loss=_function(recipe, recipe.task.loss, {"cross-entropy": functional.cross_entropy}, "[task] loss"),
+        loss=_function(recipe, recipe.task.loss, {"cross-entropy": _cross_entropy}, "[task] loss"),
         metric=_function(recipe, recipe.task.metric, {"accuracy": correct}, "[task] metric"),
     )
 
@@ -172,6 +172,14 @@ def _split(train: Any, section: DataSection) -> tuple[Dataset[Any], Dataset[Any]
     return Subset(train, sorted(order[count:])), Subset(train, sorted(order[:count]))
 
 
+def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    try:
+        return functional.cross_entropy(outputs, targets)
+    except (IndexError, RuntimeError, ValueError, TypeError) as error:
+        facts = f"outputs {list(outputs.shape)}, labels {int(targets.min())} to {int(targets.max())}"
+        raise UserError("the labels do not fit the outputs", where=facts, why=reason_of(error)) from error
+
+
 def _function(
     recipe: Recipe, name: str, known: dict[str, Callable[..., Any]], where: str
 ) -> Callable[[Tensor, Tensor], Tensor]:
@@ -195,6 +203,8 @@ def check_fit(model: nn.Module, task: Task) -> None:
                 inputs, targets = next(iter(loader))
                 outputs = model(inputs)
                 loss, metric = task.loss(outputs, targets), task.metric(outputs, targets)
+        except UserError:
+            raise
         except Exception as error:  # network, data, loss and metric are the user's code
             raise UserError(
                 "network, examples, loss and metric do not fit together",
