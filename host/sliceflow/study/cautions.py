@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sliceflow.study.sections import PRUNED, RANDOM, SCRATCH, UNPRUNED, StudySection
+from sliceflow.study.sections import ALIGNED, PRUNED, RANDOM, SCRATCH, UNPRUNED, StudySection
 from sliceflow.study.summary import Row, Spread
 
 LEAST_SEEDS, LEAST_RATIOS = 3, 5
@@ -28,7 +28,8 @@ def cautions(study: StudySection, recipe: Mapping[str, Any], rows: Sequence[Row]
         rows: the results.
         examples: test images that were judged.
     """
-    return [*_of_design(study, recipe, examples), *(text for row in rows for text in _of_row(row)), *_of_gains(rows)]
+    of_rows = [text for row in rows for text in _of_row(row)]
+    return [*_of_design(study, recipe, examples), *of_rows, *_of_sizes(rows), *_of_gains(rows)]
 
 
 def _of_design(study: StudySection, recipe: Mapping[str, Any], examples: int) -> Iterator[str]:
@@ -74,6 +75,17 @@ def _of_row(row: Row) -> Iterator[str]:
     if worst < -_LOST and row.kind != UNPRUNED:
         classes = [index for index, spread in enumerate(row.recall) if spread is not None and spread.mean < -_LOST]
         yield f"{name}: recall falls by up to {-100 * worst:.1f} points in class {', '.join(map(str, classes))}."
+
+
+def _of_sizes(rows: Sequence[Row]) -> Iterator[str]:
+    """Networks from scratch that are not of the size that they should have."""
+    pruned = {(row.method, row.ratio): row for row in rows if row.kind not in (SCRATCH, ALIGNED)}
+    for row in rows:
+        model = pruned.get((row.method, row.ratio)) if row.kind == SCRATCH else None
+        if model is not None and row.seeds == model.seeds:
+            mine, other = row.figures["parameters"].values, model.figures["parameters"].values
+            if mine != other:
+                yield f"{row.label} at {row.ratio:g}: has another size ({mine[0]:,.0f} and {other[0]:,.0f} parameters)."
 
 
 def _of_gains(rows: Sequence[Row]) -> Iterator[str]:

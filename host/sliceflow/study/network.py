@@ -175,13 +175,15 @@ class Trainer:
 
     def _scratch(self, cell: Cell, progress: Any) -> Network:
         pruned = self._pruned(cell.pruned, progress)  # read from its checkpoints
-        shrink(pruned.model, self.task.example())
+        shrink(pruned.model, self.task.example(), masks=pruned.masks)
         model = fresh_copy(pruned.model, cell.seed)
+        # What could not be cut, as where the network's code has a size in it, is never alive: it leaves with export.
+        masks = Masks(model, dict(pruned.masks.items()) if pruned.masks is not None else None)
         run = CountedRun(self.work / cell.key, progress)
         base = self.recipe.pretrain or self.recipe.finetune
         first = self.recipe.pretrain.epochs if self.recipe.pretrain is not None else 0
         training = dataclasses.replace(base, epochs=first + pruned.epochs, seed=cell.seed)
-        run.fit("scratch", model, self.task, training)
+        run.fit("scratch", model, self.task, training, [masks])
         return Network(model, pruned.share, run.epochs, [])
 
 

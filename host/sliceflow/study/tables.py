@@ -29,7 +29,7 @@ def _main_cells(row: Row) -> list[str]:
         marked(row),
         "" if row.kind == UNPRUNED else f"{row.ratio:g}",
         str(len(row.seeds)),
-        f"{f['epochs'].mean:g}",
+        f"{f['epochs'].mean:.3g}",
         percent(f["accuracy"]),
         percent(f["accuracy_int"]),
         "" if row.kind == UNPRUNED else points(f["accuracy_int_change"]),
