@@ -134,7 +134,7 @@ def undisturbed(name):
 
 
 @pytest.mark.parametrize("name", ["taylor", "magnitude"])
-@pytest.mark.parametrize("at", [1, 4, 7, 8, 13, 18])
+@pytest.mark.parametrize("at", [1, 8, 18])
 def test_killed_in_training_it_ends_the_same(tmp_path, name, at):
     expected, outcome, steps = undisturbed(name)
     assert steps == 18
@@ -145,7 +145,7 @@ def test_killed_in_training_it_ends_the_same(tmp_path, name, at):
 
 
 @pytest.mark.parametrize("when", ["before", "behind"])
-@pytest.mark.parametrize("write", range(1, 10))
+@pytest.mark.parametrize("write", (1, 2, 3, 5, 9))
 def test_killed_around_a_checkpoint_it_ends_the_same(tmp_path, monkeypatch, write, when):
     expected, outcome, _ = undisturbed("taylor")
     written, honest = [], checkpoint.save

@@ -35,7 +35,7 @@ def prune(model, group, channels):
         parameters[name].data.masked_fill_(mask, 0)
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(8))
 def test_pruned_channels_are_zero_where_they_are_read_and_no_others(seed):
     x = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(seed)
