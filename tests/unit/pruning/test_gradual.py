@@ -145,7 +145,7 @@ def test_killed_in_training_it_ends_the_same(tmp_path, name, at):
 
 
 @pytest.mark.parametrize("when", ["before", "behind"])
-@pytest.mark.parametrize("write", (1, 2, 3, 5, 9))
+@pytest.mark.parametrize("write", [1, 2, 3, 5, 9])
 def test_killed_around_a_checkpoint_it_ends_the_same(tmp_path, monkeypatch, write, when):
     expected, outcome, _ = undisturbed("taylor")
     written, honest = [], checkpoint.save
