@@ -16,6 +16,7 @@ from sliceflow.passes.channels import channels, constants
 from sliceflow.passes.channels.linear import Linear
 from sliceflow.passes.channels.rule import Opaque
 from sliceflow.passes.channels.table import LAYERS, rule_of
+from sliceflow.passes.drop_zero_terms import DropZeroTerms
 from sliceflow.passes.equivalence import largest_difference
 from sliceflow.passes.layer_costs import LayerCost, layer_costs
 from sliceflow.passes.merge_constants import MergeConstants
@@ -155,7 +156,7 @@ def simplify(
 def _steps(options: SimplifyOptions) -> list[Pass]:
     steps: list[Pass] = [ShuffleToGather()]
     if options.propagate:
-        steps.append(PropagateConstants())
+        steps += [PropagateConstants(), DropZeroTerms()]
         if options.scatter is not None:
             scatter = options.scatter
             steps.append(ScatterBranches(worth(scatter) if isinstance(scatter, (int, float)) else scatter))

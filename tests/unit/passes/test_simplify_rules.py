@@ -94,6 +94,26 @@ def test_outputs_of_the_model_keep_their_shape():
     assert list(outputs_of(check(g.model(conv(g, image(g), 3, 6, zero=(1, 2))))).values()) == [6]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_residual_branch_without_weights_goes_as_a_whole(first):
+    g = Graph(21)
+    x = conv(g, g.input("N", 3, 8, 8), 3, 6)
+    inner = g.node("Relu", conv(g, x, 6, 6))
+    weights, bias = g.constant(np.zeros((6, 6, 3, 3))), g.constant(np.zeros(6))
+    branch = g.node("Conv", inner, weights, bias, pads=[1] * 4)
+    total = g.node("Add", *((branch, x) if first else (x, branch)))
+    found = check(g.model(conv(g, g.node("Relu", total), 6, 4)), sizes=(8,))
+    assert operators(found) == ["Conv", "Relu", "Conv"]
+
+
+def test_a_zero_term_that_makes_the_sum_larger_stays():
+    g = Graph(22)
+    x = g.input("N", 3, 8, 8)
+    branch = g.node("Conv", x, g.constant(np.zeros((6, 3, 3, 3))), pads=[1] * 4)
+    total = g.node("Add", g.node("GlobalAveragePool", conv(g, x, 3, 6)), branch)
+    assert "Add" in operators(check(g.model(g.node("Relu", total)), sizes=(8,)))
+
+
 def test_residual_branches_keep_the_union():
     g = Graph(7)
     x = image(g)
