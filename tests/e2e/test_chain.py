@@ -108,9 +108,9 @@ def test_prune_and_deploy_do_the_same_from_the_command_line(folder, tmp_path, ca
     artifact = str(tmp_path / "artifact")
     assert main(["deploy", str(pruned / "pruned.onnx"), *arguments, "--output", artifact, "--json"]) == 0
     totals = json.loads(capsys.readouterr().out)["totals"]
-    simplified = stages(folder)["simplified"]
-    assert totals["predicted_cycles"] == simplified["hardware"]["cycles"]
-    assert totals["macs"] == simplified["macs"]
+    aligned = stages(folder)["aligned"]
+    assert totals["predicted_cycles"] == aligned["hardware"]["cycles"]
+    assert totals["macs"] == aligned["macs"]
     assert main(["verify", artifact, "--device", "csim", "--json"]) == 0
 
 

@@ -56,7 +56,6 @@ def deliver(pruned: Pruned, recipe: Recipe, folder: Path) -> dict[str, Any]:
     torch.manual_seed(recipe.data.seed)  # of shuffling
     calibration, _ = _examples(pruned.task.train, recipe.export.calibration)
     inputs, labels = _examples(pruned.task.test, recipe.export.evaluation)
-    # An aligned network takes the place of the masked one here: whatever is decided on channels comes before export.
     model = export_module(pruned.model, torch.from_numpy(inputs[:1]), older_first=True)
     simplification = simplify(model)
     data = serialize(model, "pruned.onnx")

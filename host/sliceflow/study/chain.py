@@ -1,6 +1,6 @@
 """The whole chain: train, prune, simplify, align, quantize, map, verify, with figures at each stage.
 
-``sliceflow prune`` and then ``sliceflow deploy`` do the same without alignment and without figures in between.
+``sliceflow prune`` and then ``sliceflow deploy`` do the same without figures in between.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ def prune(
 ) -> None:
     """Train, prune, fine-tune and export a torch network.
 
-    What pruning made useless is removed exactly. `sliceflow deploy` takes the files that are written.
+    What pruning made useless is removed exactly. If the recipe has a section [deploy], channels are aligned to that
+    accelerator's lanes before. `sliceflow deploy` takes the files that are written.
     """
     from sliceflow.cli.training_progress import training_progress
     from sliceflow.pruning.delivery import deliver
@@ -37,11 +38,15 @@ def prune(
     from sliceflow.pruning.recipe import load_recipe
     from sliceflow.pruning.run import Run
     from sliceflow.pruning.threads import use_threads
+    from sliceflow.study.align import Aligner, align_pruned
+    from sliceflow.study.sections import deploy_section, profile_of
 
     if not output.verbose():
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that nobody needs here
     changes = {key: value for key, value in (("method", method), ("ratio", ratio)) if value is not None}
     plan = load_recipe(recipe, {"prune": changes})
+    deploy = deploy_section(plan)
+    aligner = Aligner(plan, deploy, profile_of(plan, deploy)) if plan.deploy is not None else None
     if threads is not None:
         use_threads(threads)
     checkpoints = output_folder / "checkpoints"
@@ -49,8 +54,11 @@ def prune(
         shutil.rmtree(checkpoints)
     checkpoints.mkdir(parents=True, exist_ok=True)
     with training_progress() as progress:
-        pruned = prune_recipe(plan, Run(checkpoints, progress))
-    report = deliver(pruned, plan, output_folder)
+        run = Run(checkpoints, progress)
+        pruned, aligned = prune_recipe(plan, run), "not asked for"
+        if aligner is not None:
+            pruned, aligned = align_pruned(pruned, aligner, run)
+    report = {"aligned": aligned, **deliver(pruned, plan, output_folder)}
     output.result({"output": str(output_folder), **report}, lambda: _print(report, output_folder))
 
 
@@ -66,6 +74,7 @@ def _print(report: dict[str, Any], folder: Path) -> None:
         quality = report[key]
         loss = "not finite" if quality["loss"] is None else f"{quality['loss']:.4f}"
         output.line(f"test metric {label}: {quality['metric']:.4f}, loss {loss}")
+    output.line(f"channels aligned to lanes: {report['aligned']}")
     sizes = f"{count(report['parameters_before'])} -> {count(report['parameters_after'])}"
     output.line(f"parameters: {sizes}, of which {count(report['nonzero_after'])} are not zero")
     if report["macs_before"] is not None and report["macs_after"] is not None:
