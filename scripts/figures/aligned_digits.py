@@ -34,13 +34,13 @@ from sliceflow.alignment import Options
 from sliceflow.devices.base import open_device
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping.layer_cycles import lanes, layer_cycles
-from sliceflow.pruning.align import AlignReport, align
+from sliceflow.pruning.channels.align import AlignReport, align
+from sliceflow.pruning.channels.shrink import shrink
 from sliceflow.pruning.method import Request
 from sliceflow.pruning.methods import make_method
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.shrink import shrink
-from sliceflow.pruning.task import Task
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task
 from sliceflow.runtime.verify import verify
 from sliceflow.study.export import exported
 from sliceflow.study.measure import Exam, Measured, measure

@@ -27,9 +27,9 @@ from sliceflow.pruning.blocks.pruner import BlockOptions, BlockResult, prune_blo
 from sliceflow.pruning.blocks.ranking import kendall_tau
 from sliceflow.pruning.blocks.saliencies import SALIENCIES
 from sliceflow.pruning.blocks.schedules import Every, LowHigh, Schedule, Threshold, Uniform, fine_tuning
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.task import Task, evaluate
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task, evaluate
 
 SHAPE = CifarResNetShape(blocks=(5, 5, 5), width=8, in_channels=1, image_size=8)
 STANDARD = CifarResNetShape(blocks=(3, 2, 2), width=8, in_channels=1, image_size=8)

@@ -18,10 +18,10 @@ import torch
 from models.resnet_cifar import CifarResNet, CifarResNetShape
 from scripts.figures.record import table, write
 from scripts.figures.small_tasks import digits, spread
-from sliceflow.pruning.equilibrium import Equilibrium, EquilibriumOptions
-from sliceflow.pruning.freezing import Freezing, RandomFreezing
-from sliceflow.pruning.task import Task, evaluate
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.equilibrium.freezing import Freezing, RandomFreezing
+from sliceflow.pruning.equilibrium.neq import Equilibrium, EquilibriumOptions
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.task import Task, evaluate
 
 SHAPE = CifarResNetShape(blocks=(3, 3, 3), width=8, in_channels=1, image_size=8)
 EPOCHS = 40

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.figures.record import write
-from sliceflow.pruning.recipe import load_recipe
+from sliceflow.pruning.recipes.recipe import load_recipe
 from sliceflow.study.report import DEFINITIONS, write_report
 from sliceflow.study.study import Results, run_study
 from sliceflow.study.tables import hardware_table, main_table, markdown

@@ -10,8 +10,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from models.data import mnist5k
-from sliceflow.pruning.resplit import TensorLoader
-from sliceflow.pruning.task import Task
+from sliceflow.pruning.training.resplit import TensorLoader
+from sliceflow.pruning.training.task import Task
 
 BATCH = 64
 

@@ -21,14 +21,14 @@ from torch import nn
 from models.mlp import mlp
 from scripts.figures.record import table, write
 from scripts.figures.small_tasks import mnist, spread
-from sliceflow.pruning.observe import largest_difference
-from sliceflow.pruning.shrink import shrink
+from sliceflow.pruning.channels.observe import largest_difference
+from sliceflow.pruning.channels.shrink import shrink
 from sliceflow.pruning.sweep.coo import CooLinear, to_coo
 from sliceflow.pruning.sweep.diagnostics import histograms
 from sliceflow.pruning.sweep.prune import Pruned, hidden_layers, sweep
 from sliceflow.pruning.sweep.timing import break_even, forward_seconds
-from sliceflow.pruning.task import evaluate
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.task import evaluate
 
 SHARES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
 TRAINING = Training(epochs=10, learning_rate=1e-3, optimizer="adamw", weight_decay=0.0)

@@ -93,7 +93,7 @@ def test_the_page_is_there(folder):
 
 def test_a_second_run_is_the_same_and_trains_nothing(folder, monkeypatch):
     before = stages(folder)
-    monkeypatch.setattr("sliceflow.pruning.training._Fit._epoch", lambda *_: pytest.fail("it trained again"))
+    monkeypatch.setattr("sliceflow.pruning.training.fit._Fit._epoch", lambda *_: pytest.fail("it trained again"))
     assert run(folder.parent) == 0
     assert stages(folder) == before
 

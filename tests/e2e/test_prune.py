@@ -17,8 +17,8 @@ import torch
 from onnx import numpy_helper
 
 from sliceflow.cli import main
-from sliceflow.pruning.recipe import load_recipe
-from sliceflow.pruning.sources import build_model
+from sliceflow.pruning.recipes.recipe import load_recipe
+from sliceflow.pruning.recipes.sources import build_model
 from sliceflow.runtime import Session
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from sliceflow.pruning.task import Task
+from sliceflow.pruning.training.task import Task
 
 torch.set_num_threads(1)
 

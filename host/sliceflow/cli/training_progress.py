@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sliceflow.cli import output
-from sliceflow.pruning.callback import Batch, Callback, Epoch
-from sliceflow.pruning.run import Progress
+from sliceflow.pruning.training.callback import Batch, Callback, Epoch
+from sliceflow.pruning.training.run import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

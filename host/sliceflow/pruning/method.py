@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from torch import nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.masks import Masks
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.task import Task
-from sliceflow.pruning.training import Training
+from sliceflow.pruning.training.fit import Training
+from sliceflow.pruning.training.masks import Masks
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

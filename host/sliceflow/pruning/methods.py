@@ -11,7 +11,7 @@ from sliceflow.errors import UserError
 from sliceflow.pruning.method import Method
 from sliceflow.pruning.options import parse
 
-_GRADUAL = "sliceflow.pruning.gradual:Gradual"
+_GRADUAL = "sliceflow.pruning.scored.gradual:Gradual"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,19 +62,19 @@ METHODS: Mapping[str, Entry] = {
     ),
     "serene": Entry(
         "SeReNe: weights of neurons that the outputs hardly feel decay, then go below a threshold",
-        "sliceflow.pruning.serene:Serene",
+        "sliceflow.pruning.regularized.serene:Serene",
     ),
     "lobster": Entry(
         "LOBSTER: weights that the loss hardly feels decay, then go below a threshold",
-        "sliceflow.pruning.lobster:Lobster",
+        "sliceflow.pruning.regularized.lobster:Lobster",
     ),
     "l2-threshold": Entry(
         "all weights decay, then go below a threshold: a control for serene and lobster",
-        "sliceflow.pruning.plateau:PlateauMethod",
+        "sliceflow.pruning.regularized.plateau:PlateauMethod",
     ),
     "structure-selection": Entry(
         "channels, groups or residual blocks whose factor training drives to zero",
-        "sliceflow.pruning.structure_selection:StructureSelection",
+        "sliceflow.pruning.structures.selection:StructureSelection",
     ),
     "blocks": Entry("residual blocks, one by one, the least salient first", "sliceflow.pruning.blocks.method:Blocks"),
 }

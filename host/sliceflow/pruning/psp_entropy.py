@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.chains import find_chains
-from sliceflow.pruning.equilibrium import observe
+from sliceflow.pruning.channels.chains import find_chains
+from sliceflow.pruning.equilibrium.neq import observe
 
 ROWS = 256
 """Neurons whose pairs are counted at a time."""

@@ -10,14 +10,14 @@ from typing import Any
 from sliceflow.alignment import Options
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping.layer_cycles import lanes, layer_cycles
-from sliceflow.pruning import fingerprint
-from sliceflow.pruning.align import align
-from sliceflow.pruning.masks import Masks
-from sliceflow.pruning.pipeline import Pruned
-from sliceflow.pruning.recipe import Recipe
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.task import Task, evaluate
-from sliceflow.pruning.training import Training
+from sliceflow.pruning.channels.align import align
+from sliceflow.pruning.recipes.pipeline import Pruned
+from sliceflow.pruning.recipes.recipe import Recipe
+from sliceflow.pruning.training import fingerprint
+from sliceflow.pruning.training.fit import Training
+from sliceflow.pruning.training.masks import Masks
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task, evaluate
 from sliceflow.study.sections import DeploySection
 from sliceflow.study.store import checksum
 

@@ -20,10 +20,10 @@ from sliceflow.devices.base import open_device
 from sliceflow.frontend import load_model
 from sliceflow.graph.artifact import may_be_replaced, save_program
 from sliceflow.hardware.profile import Profile
-from sliceflow.pruning.delivery import deliver
-from sliceflow.pruning.pipeline import Pruned, prune_recipe
-from sliceflow.pruning.recipe import Recipe
-from sliceflow.pruning.run import Run
+from sliceflow.pruning.recipes.delivery import deliver
+from sliceflow.pruning.recipes.pipeline import Pruned, prune_recipe
+from sliceflow.pruning.recipes.recipe import Recipe
+from sliceflow.pruning.training.run import Run
 from sliceflow.runtime.verify import verify
 from sliceflow.study.align import Aligner, align_pruned
 from sliceflow.study.build import input_name

@@ -14,10 +14,10 @@ from typing import Any
 
 from sliceflow.hardware.profile import Profile
 from sliceflow.machine import cores, cpu_model
-from sliceflow.pruning import fingerprint
-from sliceflow.pruning.recipe import Recipe
-from sliceflow.pruning.sources import build_model
-from sliceflow.pruning.task import Task
+from sliceflow.pruning.recipes.recipe import Recipe
+from sliceflow.pruning.recipes.sources import build_model
+from sliceflow.pruning.training import fingerprint
+from sliceflow.pruning.training.task import Task
 from sliceflow.study.sections import DeploySection, StudySection
 from sliceflow.version import version
 

@@ -18,7 +18,7 @@ from sliceflow.frontend import serialize
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.passes.layer_costs import layer_costs
-from sliceflow.pruning.task import Task
+from sliceflow.pruning.training.task import Task
 from sliceflow.report.compilation import compilation_json
 from sliceflow.runtime.cpu import ort_session, told_by
 from sliceflow.runtime.session import Session

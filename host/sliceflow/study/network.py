@@ -10,17 +10,17 @@ from typing import Any
 
 from sliceflow.errors import UserError
 from sliceflow.hardware.profile import Profile
-from sliceflow.pruning.callback import Callback
-from sliceflow.pruning.fresh import fresh_copy
-from sliceflow.pruning.groups import find_groups
-from sliceflow.pruning.masks import Masks
+from sliceflow.pruning.channels.groups import find_groups
+from sliceflow.pruning.channels.shrink import shrink
 from sliceflow.pruning.method import Method, Request
-from sliceflow.pruning.recipe import Recipe
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.shrink import shrink
-from sliceflow.pruning.sources import build_model
-from sliceflow.pruning.task import Task
-from sliceflow.pruning.training import History, Training
+from sliceflow.pruning.recipes.recipe import Recipe
+from sliceflow.pruning.recipes.sources import build_model
+from sliceflow.pruning.training.callback import Callback
+from sliceflow.pruning.training.fit import History, Training
+from sliceflow.pruning.training.fresh import fresh_copy
+from sliceflow.pruning.training.masks import Masks
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task
 from sliceflow.study.align import Aligner
 from sliceflow.study.budget import budgeted
 from sliceflow.study.cells import Cell

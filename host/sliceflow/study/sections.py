@@ -1,4 +1,4 @@
-"""The sections of a recipe that studies and the chain read, besides those of ``sliceflow.pruning.recipe``.
+"""The sections of a recipe that studies and the chain read, besides those of ``sliceflow.pruning.recipes.recipe``.
 
     [deploy]
     profile = "int8-8x8"
@@ -25,7 +25,7 @@ from sliceflow.errors import UserError
 from sliceflow.hardware.profile import Profile
 from sliceflow.pruning.methods import METHODS, make_method
 from sliceflow.pruning.options import parse
-from sliceflow.pruning.recipe import Recipe
+from sliceflow.pruning.recipes.recipe import Recipe
 
 UNPRUNED, PRUNED, SCRATCH, ALIGNED = "unpruned", "pruned", "scratch", "aligned"
 RANDOM: Mapping[bool, str] = {True: "random", False: "random-weights"}

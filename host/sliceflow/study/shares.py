@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from sliceflow.pruning.channels.group import ChannelGroup
 from sliceflow.pruning.definitions import parameters
-from sliceflow.pruning.groups import ChannelGroup
 
 _STEPS = 40
 _MOST = 0.999

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sliceflow.errors import SliceflowError, UserError
-from sliceflow.pruning.recipe import Recipe
-from sliceflow.pruning.sources import build_model, build_task, check_fit
-from sliceflow.pruning.threads import use_threads
+from sliceflow.pruning.recipes.recipe import Recipe
+from sliceflow.pruning.recipes.sources import build_model, build_task, check_fit
+from sliceflow.pruning.training.threads import use_threads
 from sliceflow.study.cautions import cautions
 from sliceflow.study.cells import Cell, waves
 from sliceflow.study.manifest import identity, run_facts

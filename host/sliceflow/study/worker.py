@@ -8,8 +8,8 @@ from typing import Any
 
 from sliceflow.frontend import load_model
 from sliceflow.hardware.profile import Profile
-from sliceflow.pruning.recipe import Recipe
-from sliceflow.pruning.sources import build_task
+from sliceflow.pruning.recipes.recipe import Recipe
+from sliceflow.pruning.recipes.sources import build_task
 from sliceflow.study import judge
 from sliceflow.study.build import input_name
 from sliceflow.study.cells import Cell

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from models.resnet_cifar import CifarResNet, CifarResNetShape
-from sliceflow.pruning.task import Task
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.task import Task
 
 
 class Inline(nn.Module):

@@ -20,9 +20,9 @@ from sliceflow.mapping.align import layer_uses
 from sliceflow.mapping.layer_cycles import layer_cycles
 from sliceflow.passes.channels.coupling import coupled_channels
 from sliceflow.passes.simplify import SimplifyOptions, simplify
-from sliceflow.pruning.align import align
-from sliceflow.pruning.groups import find_groups
-from sliceflow.pruning.masks import Masks
+from sliceflow.pruning.channels.align import align
+from sliceflow.pruning.channels.groups import find_groups
+from sliceflow.pruning.training.masks import Masks
 
 PROFILE = Profile.load("int8-8x8")
 CYCLES = functools.partial(layer_cycles, profile=PROFILE)

@@ -12,7 +12,6 @@ from block_networks import cifar, task, trained
 from torch import nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning import training as training_module
 from sliceflow.pruning.blocks.network import BlockNetwork
 from sliceflow.pruning.blocks.phasing import Fading, divide
 from sliceflow.pruning.blocks.pruner import BlockOptions, BlockResult, as_data, prune_blocks
@@ -20,12 +19,13 @@ from sliceflow.pruning.blocks.ranking import kendall_tau
 from sliceflow.pruning.blocks.repair import add_noise, recalibrate
 from sliceflow.pruning.blocks.saliencies import SALIENCIES
 from sliceflow.pruning.blocks.schedules import Every, LowHigh, Threshold, Uniform, fine_tuning
-from sliceflow.pruning.callback import Callback
 from sliceflow.pruning.method import Request
 from sliceflow.pruning.methods import make_method
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.task import evaluate
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.training import fit as training_module
+from sliceflow.pruning.training.callback import Callback
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import evaluate
 
 TASK = task()
 IMAGES = next(iter(TASK.validation))[0]

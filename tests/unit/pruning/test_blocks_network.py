@@ -14,7 +14,7 @@ from sliceflow.errors import UserError
 from sliceflow.pruning.blocks.dead import remove_dead_blocks
 from sliceflow.pruning.blocks.network import BlockNetwork, find_residuals
 from sliceflow.pruning.blocks.residual import split
-from sliceflow.pruning.macs import macs
+from sliceflow.pruning.channels.macs import macs
 
 IMAGES = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 

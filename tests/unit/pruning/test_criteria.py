@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.criteria import CRITERIA, Choices, make_criterion
-from sliceflow.pruning.groups import find_groups
-from sliceflow.pruning.task import Task
+from sliceflow.pruning.channels.groups import find_groups
+from sliceflow.pruning.scored.criteria import CRITERIA, Choices, make_criterion
+from sliceflow.pruning.training.task import Task
 from tests.support.pruning_networks import Segmenter, digit_net, random_net, squares_task
 
 X = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.callback import Batch, Callback, Epoch
-from sliceflow.pruning.chains import find_chains
-from sliceflow.pruning.equilibrium import Equilibrium, EquilibriumOptions, cosine, observe
-from sliceflow.pruning.freezing import Freezing, RandomFreezing
-from sliceflow.pruning.macs import layer_macs
-from sliceflow.pruning.task import Quality, Task
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.channels.chains import find_chains
+from sliceflow.pruning.channels.macs import layer_macs
+from sliceflow.pruning.equilibrium.freezing import Freezing, RandomFreezing
+from sliceflow.pruning.equilibrium.neq import Equilibrium, EquilibriumOptions, cosine, observe
+from sliceflow.pruning.training.callback import Batch, Callback, Epoch
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.task import Quality, Task
 
 
 class Net(nn.Module):

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from sliceflow.errors import UserError
-from sliceflow.pruning import checkpoint
-from sliceflow.pruning.callback import Callback
 from sliceflow.pruning.method import Request
 from sliceflow.pruning.methods import METHODS, Entry, make_method, options_of
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.task import evaluate
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.training import checkpoint
+from sliceflow.pruning.training.callback import Callback
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import evaluate
 from tests.support.pruning_networks import Segmenter, digit_net, digits_task, same_state, squares_task
 
 LOOPS = [name for name, entry in METHODS.items() if entry.place.endswith(":Gradual")]

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning import coupling_check
-from sliceflow.pruning.groups import ChannelGroup, find_groups
-from sliceflow.pruning.tracing import is_depthwise
+from sliceflow.pruning.channels import coupling_check
+from sliceflow.pruning.channels.group import ChannelGroup
+from sliceflow.pruning.channels.groups import find_groups
+from sliceflow.pruning.channels.tracing import is_depthwise
 from tests.support.pruning_networks import Dense, Residual, Segmenter, conv, digit_net, random_net
 
 

@@ -5,7 +5,7 @@ import torch
 
 from models.lenet import LeNet5, LeNet300
 from sliceflow.pruning.definitions import parameters
-from sliceflow.pruning.remaining import remaining
+from sliceflow.pruning.regularized.remaining import remaining
 
 
 @pytest.mark.parametrize(

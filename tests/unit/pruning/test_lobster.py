@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sliceflow.pruning.decay import insensitivity
-from sliceflow.pruning.lobster import GradientDecay, effective_rate
-from sliceflow.pruning.resplit import TensorLoader
-from sliceflow.pruning.task import Task
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.regularized.decay import insensitivity
+from sliceflow.pruning.regularized.lobster import GradientDecay, effective_rate
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.resplit import TensorLoader
+from sliceflow.pruning.training.task import Task
 
 
 @pytest.mark.parametrize("seed", range(5))

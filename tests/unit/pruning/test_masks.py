@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from sliceflow.pruning.callback import Callback
-from sliceflow.pruning.groups import find_groups
-from sliceflow.pruning.masks import Masks
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.channels.groups import find_groups
+from sliceflow.pruning.training.callback import Callback
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.masks import Masks
 from tests.support.pruning_networks import digit_net, digits_task
 
 OPTIMIZERS = {

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sliceflow.errors import UserError
 from sliceflow.pruning.psp_entropy import psp_entropy
-from sliceflow.pruning.resplit import TensorLoader
+from sliceflow.pruning.training.resplit import TensorLoader
 
 
 def net(seed: int = 0) -> nn.Sequential:

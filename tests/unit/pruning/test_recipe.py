@@ -10,9 +10,9 @@ import torch
 
 from sliceflow.errors import UserError
 from sliceflow.pruning.options import parse
-from sliceflow.pruning.recipe import Recipe, load_recipe
-from sliceflow.pruning.sources import build_model, build_task, check_fit, load_weights, read_examples
-from sliceflow.pruning.training import Training
+from sliceflow.pruning.recipes.recipe import Recipe, load_recipe
+from sliceflow.pruning.recipes.sources import build_model, build_task, check_fit, load_weights, read_examples
+from sliceflow.pruning.training.fit import Training
 from tests.support.pruning_networks import digit_net, same_state
 
 MINIMAL = """

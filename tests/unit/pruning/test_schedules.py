@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.schedules import Cubic, OneShot, Threshold, Uniform
+from sliceflow.pruning.scored.schedules import Cubic, OneShot, Threshold, Uniform
 
 
 def test_shares():

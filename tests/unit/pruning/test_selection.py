@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.selection import Guards, select, share_of
+from sliceflow.pruning.scored.selection import Guards, select, share_of
 
 NONE = Guards(part=0)
 

@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn import functional
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.masks import Masks
-from sliceflow.pruning.plateau import prunable
-from sliceflow.pruning.resplit import TensorLoader
-from sliceflow.pruning.serene import NeuronDecay, sensitivities
-from sliceflow.pruning.task import Task
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.regularized.plateau import prunable
+from sliceflow.pruning.regularized.serene import NeuronDecay, sensitivities
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.masks import Masks
+from sliceflow.pruning.training.resplit import TensorLoader
+from sliceflow.pruning.training.task import Task
 
 STRENGTH, RATE = 0.25, 0.125
 

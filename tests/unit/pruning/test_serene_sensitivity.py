@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.serene import sensitivities, sensitivity_maps
+from sliceflow.pruning.regularized.serene import sensitivities, sensitivity_maps
 
 SEEDS = range(6)
 

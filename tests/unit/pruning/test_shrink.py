@@ -13,10 +13,10 @@ from models import zoo
 from sliceflow.errors import UserError
 from sliceflow.frontend.torch import export_module
 from sliceflow.passes.simplify import SimplifyOptions, simplify
-from sliceflow.pruning import observe
-from sliceflow.pruning.groups import find_groups
-from sliceflow.pruning.masks import Masks
-from sliceflow.pruning.shrink import shrink
+from sliceflow.pruning.channels import observe
+from sliceflow.pruning.channels.groups import find_groups
+from sliceflow.pruning.channels.shrink import shrink
+from sliceflow.pruning.training.masks import Masks
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sliceflow.pruning.groups import find_groups
-from sliceflow.pruning.shrink import shrink
+from sliceflow.pruning.channels.groups import find_groups
+from sliceflow.pruning.channels.shrink import shrink
 
 ACTIVATIONS = (torch.relu, torch.sigmoid, functional.hardswish, functional.leaky_relu, torch.tanh)
 

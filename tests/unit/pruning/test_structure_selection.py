@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from sliceflow.errors import UserError
 from sliceflow.pruning.blocks.network import BlockNetwork
-from sliceflow.pruning.callback import Batch, Callback
 from sliceflow.pruning.method import Request
 from sliceflow.pruning.methods import make_method
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.structure_selection import Factors, StructureSelection, WeightL1, select, soft
-from sliceflow.pruning.structures import Structures, find_structures
-from sliceflow.pruning.task import Task, evaluate
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.structures.scalable import Structures, find_structures
+from sliceflow.pruning.structures.selection import Factors, StructureSelection, WeightL1, select, soft
+from sliceflow.pruning.training.callback import Batch, Callback
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task, evaluate
 
 TASK = task()
 IMAGES = next(iter(TASK.validation))[0]

@@ -10,13 +10,13 @@ from torch import nn
 
 from models.mlp import mlp
 from sliceflow.errors import UserError
-from sliceflow.pruning.resplit import TensorLoader
-from sliceflow.pruning.shrink import shrink
+from sliceflow.pruning.channels.shrink import shrink
 from sliceflow.pruning.sweep.coo import CooLinear, to_coo
 from sliceflow.pruning.sweep.diagnostics import histograms, separation
 from sliceflow.pruning.sweep.prune import hidden_layers, removed, sweep
 from sliceflow.pruning.sweep.timing import break_even, forward_seconds
-from sliceflow.pruning.task import Task, evaluate
+from sliceflow.pruning.training.resplit import TensorLoader
+from sliceflow.pruning.training.task import Task, evaluate
 
 INPUTS = torch.randn(30, 12, generator=torch.Generator().manual_seed(0))
 LOADER = TensorLoader(INPUTS, torch.arange(30) % 5, 8)

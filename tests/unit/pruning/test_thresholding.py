@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.thresholding import below, find_threshold
+from sliceflow.pruning.regularized.thresholding import below, find_threshold
 
 
 def weights(seed: int) -> dict[str, torch.Tensor]:

@@ -9,17 +9,17 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.callback import Callback
+from sliceflow.pruning.channels.shrink import shrink
 from sliceflow.pruning.definitions import nonzero_parameters, parameters
 from sliceflow.pruning.method import Outcome, Request
 from sliceflow.pruning.methods import make_method
-from sliceflow.pruning.plateau import prunable
-from sliceflow.pruning.remaining import remaining
-from sliceflow.pruning.resplit import TensorLoader, resplit
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.shrink import shrink
-from sliceflow.pruning.task import Task, evaluate
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.regularized.plateau import prunable
+from sliceflow.pruning.regularized.remaining import remaining
+from sliceflow.pruning.training.callback import Callback
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.resplit import TensorLoader, resplit
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task, evaluate
 
 METHODS = [("serene", {}), ("serene", {"sensitivity": "local"}), ("lobster", {}), ("l2-threshold", {})]
 TRAINING = Training(epochs=4, learning_rate=0.2, momentum=0.5, patience=2, seed=5)

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning import checkpoint
-from sliceflow.pruning.callback import Callback
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.task import Task, evaluate
-from sliceflow.pruning.training import Training, fit, learning_rate
+from sliceflow.pruning.training import checkpoint
+from sliceflow.pruning.training.callback import Callback
+from sliceflow.pruning.training.fit import Training, fit, learning_rate
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task, evaluate
 from tests.support.pruning_networks import Segmenter, digit_net, digits_task, same_state, squares_task
 
 SGD = Training(epochs=3, learning_rate=0.1, momentum=0.9, weight_decay=1e-3, keep="last")
@@ -94,7 +94,7 @@ class Losses(Callback):
 @pytest.mark.parametrize(("initial", "best"), [(False, 2), (True, 0)])
 def test_the_best_epoch_is_restored(monkeypatch, initial, best):
     losses = iter([0.1, 0.9, 0.5, 0.7, 0.6])
-    from sliceflow.pruning import training
+    from sliceflow.pruning.training import fit as training
 
     honest = training.evaluate
     monkeypatch.setattr(training, "evaluate", lambda *given: dataclasses.replace(honest(*given), loss=next(losses)))
@@ -107,7 +107,7 @@ def test_the_best_epoch_is_restored(monkeypatch, initial, best):
 
 
 def test_patience_ends_training(monkeypatch):
-    from sliceflow.pruning import training
+    from sliceflow.pruning.training import fit as training
 
     losses = iter([9, 5, 4, 4, 4.5, 1])
     honest = training.evaluate

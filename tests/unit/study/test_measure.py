@@ -10,11 +10,11 @@ from sliceflow.errors import UserError
 from sliceflow.frontend import serialize
 from sliceflow.frontend.torch import export_module
 from sliceflow.hardware.profile import Profile
-from sliceflow.pruning.groups import find_groups
-from sliceflow.pruning.masks import Masks
-from sliceflow.pruning.recipe import DataSection, ModelSection, Recipe
-from sliceflow.pruning.sources import build_task
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.channels.groups import find_groups
+from sliceflow.pruning.recipes.recipe import DataSection, ModelSection, Recipe
+from sliceflow.pruning.recipes.sources import build_task
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.masks import Masks
 from sliceflow.study.export import exported
 from sliceflow.study.latency import median_ratio, side_by_side
 from sliceflow.study.measure import Exam, measure, on_device

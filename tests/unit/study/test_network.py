@@ -9,11 +9,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from models import digits
 from sliceflow.errors import UserError
-from sliceflow.pruning import fingerprint
+from sliceflow.pruning.channels.groups import find_groups
 from sliceflow.pruning.definitions import parameters
-from sliceflow.pruning.fresh import fresh_copy
-from sliceflow.pruning.groups import find_groups
-from sliceflow.pruning.task import Task
+from sliceflow.pruning.training import fingerprint
+from sliceflow.pruning.training.fresh import fresh_copy
+from sliceflow.pruning.training.task import Task
 from sliceflow.study.shares import channel_share, remaining, weight_share
 
 EXAMPLE = torch.zeros(1, 1, 8, 8)

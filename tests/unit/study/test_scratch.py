@@ -7,8 +7,8 @@ import torch
 
 from sliceflow.hardware.profile import Profile
 from sliceflow.passes.layer_costs import layer_costs
-from sliceflow.pruning.recipe import load_recipe
-from sliceflow.pruning.sources import build_task
+from sliceflow.pruning.recipes.recipe import load_recipe
+from sliceflow.pruning.recipes.sources import build_task
 from sliceflow.study.cautions import cautions
 from sliceflow.study.cells import Cell
 from sliceflow.study.export import exported

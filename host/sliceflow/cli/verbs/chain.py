@@ -30,8 +30,8 @@ def chain(
     Exit code 3 if the device differs from the reference.
     """
     from sliceflow.cli.training_progress import training_progress
-    from sliceflow.pruning.recipe import load_recipe
-    from sliceflow.pruning.threads import use_threads
+    from sliceflow.pruning.recipes.recipe import load_recipe
+    from sliceflow.pruning.training.threads import use_threads
     from sliceflow.study.chain import run_chain
     from sliceflow.study.chain_report import write_report
 

@@ -33,11 +33,11 @@ def prune(
     accelerator's lanes before. `sliceflow deploy` takes the files that are written.
     """
     from sliceflow.cli.training_progress import training_progress
-    from sliceflow.pruning.delivery import deliver
-    from sliceflow.pruning.pipeline import prune_recipe
-    from sliceflow.pruning.recipe import load_recipe
-    from sliceflow.pruning.run import Run
-    from sliceflow.pruning.threads import use_threads
+    from sliceflow.pruning.recipes.delivery import deliver
+    from sliceflow.pruning.recipes.pipeline import prune_recipe
+    from sliceflow.pruning.recipes.recipe import load_recipe
+    from sliceflow.pruning.training.run import Run
+    from sliceflow.pruning.training.threads import use_threads
     from sliceflow.study.align import Aligner, align_pruned
     from sliceflow.study.sections import deploy_section, profile_of
 

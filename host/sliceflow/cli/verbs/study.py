@@ -28,7 +28,7 @@ def study(
     Writes results.json, table.md and report.html, a page that needs no network. Sizes, accuracy, predicted cycles and
     three kinds of speed-up are kept apart; every network is measured from its exported graph.
     """
-    from sliceflow.pruning.recipe import load_recipe
+    from sliceflow.pruning.recipes.recipe import load_recipe
     from sliceflow.study.report import write_report
     from sliceflow.study.study import run_study
 

@@ -7,7 +7,7 @@ import logging
 from torch import Tensor, nn
 
 from sliceflow.pruning.blocks.network import TOLERANCE, find_residuals
-from sliceflow.pruning.observe import largest_difference, outputs
+from sliceflow.pruning.channels.observe import largest_difference, outputs
 
 _log = logging.getLogger(__name__)
 

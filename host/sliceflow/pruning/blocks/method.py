@@ -13,12 +13,12 @@ from sliceflow.errors import UserError
 from sliceflow.pruning.blocks.network import TOLERANCE, BlockNetwork
 from sliceflow.pruning.blocks.pruner import BlockOptions, BlockResult, Step, prune_blocks
 from sliceflow.pruning.blocks.schedules import Every, LowHigh, Schedule, Threshold, Uniform
-from sliceflow.pruning.masks import Masks
+from sliceflow.pruning.channels.observe import largest_difference, outputs
 from sliceflow.pruning.method import Outcome, Request
-from sliceflow.pruning.observe import largest_difference, outputs
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.task import Task
-from sliceflow.pruning.training import Training
+from sliceflow.pruning.training.fit import Training
+from sliceflow.pruning.training.masks import Masks
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from sliceflow.errors import UserError
 from sliceflow.pruning import definitions
 from sliceflow.pruning.blocks.residual import Residual, split
-from sliceflow.pruning.groups import LAYERS
-from sliceflow.pruning.macs import macs
-from sliceflow.pruning.observe import largest_difference, outputs
+from sliceflow.pruning.channels.macs import macs
+from sliceflow.pruning.channels.observe import largest_difference, outputs
+from sliceflow.pruning.channels.tracing import LAYERS
 
 TOLERANCE = 1e-4
 """Largest difference of an output that is accepted, as a share of the largest element: sums in another order."""

@@ -9,8 +9,8 @@ from torch import nn
 
 from sliceflow.errors import UserError
 from sliceflow.pruning.blocks.residual import Residual
-from sliceflow.pruning.callback import Callback, Epoch
-from sliceflow.pruning.training import Training
+from sliceflow.pruning.training.callback import Callback, Epoch
+from sliceflow.pruning.training.fit import Training
 
 
 class Fading(Callback):

@@ -14,9 +14,9 @@ from sliceflow.pruning.blocks.ranking import order
 from sliceflow.pruning.blocks.repair import add_noise, recalibrate
 from sliceflow.pruning.blocks.saliencies import SALIENCIES, Context, Scores
 from sliceflow.pruning.blocks.schedules import Schedule
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.task import Quality, Task, evaluate
-from sliceflow.pruning.training import History, Training
+from sliceflow.pruning.training.fit import History, Training
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Quality, Task, evaluate
 
 _log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sliceflow.pruning.chains import NORMS
-from sliceflow.pruning.task import Loader, evaluating
+from sliceflow.pruning.channels.chains import NORMS
+from sliceflow.pruning.training.task import Loader, evaluating
 
 
 def add_noise(model: nn.Module, share: float, seed: int) -> None:

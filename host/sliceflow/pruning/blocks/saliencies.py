@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.pruning.blocks.network import BlockNetwork
-from sliceflow.pruning.groups import LAYERS
-from sliceflow.pruning.task import Task, evaluate, evaluating
+from sliceflow.pruning.channels.tracing import LAYERS
+from sliceflow.pruning.training.task import Task, evaluate, evaluating
 
 Scores = dict[str, float]
 Hook = Callable[[nn.Module, tuple[Any, ...], Tensor], None]

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Protocol
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.training import Training
+from sliceflow.pruning.training.fit import Training
 
 
 class Schedule(Protocol):

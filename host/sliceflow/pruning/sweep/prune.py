@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.masks import Masks
 from sliceflow.pruning.sweep.diagnostics import separation
-from sliceflow.pruning.task import Quality, Task, evaluate
+from sliceflow.pruning.training.masks import Masks
+from sliceflow.pruning.training.task import Quality, Task, evaluate
 
 Mode = Literal["weight", "unit"]
 

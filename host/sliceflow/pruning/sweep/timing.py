@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.task import evaluating
+from sliceflow.pruning.training.task import evaluating
 
 
 def forward_seconds(

@@ -1,0 +1,1 @@
+"""Channels of a live network: which belong together, which can be cut, and the cutting."""

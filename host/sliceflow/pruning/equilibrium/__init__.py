@@ -1,0 +1,1 @@
+"""Neurons at equilibrium: training that leaves out what has settled."""

@@ -1,0 +1,1 @@
+"""Methods that let weights decay and then apply a threshold: SeReNe, LOBSTER, plain weight decay."""

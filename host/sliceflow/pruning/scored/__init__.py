@@ -1,0 +1,1 @@
+"""Methods that score, select, mask and train: criteria and schedules, apart from one another."""

@@ -1,0 +1,66 @@
+"""Average percentage of zeros.
+
+Source: H. Hu, R. Peng, Y.-W. Tai and C.-K. Tang, "Network trimming: a data-driven neuron pruning approach towards
+efficient deep architectures", 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sliceflow.pruning.channels.group import ChannelGroup, Member
+from sliceflow.pruning.scored.criteria.base import first_batches
+from sliceflow.pruning.training.task import Task, evaluating
+
+
+class Apoz:
+    """A channel is worth less, the more of its activations are zero: minus the share of zeros, 0 to -1.
+
+    Activations are counted where they are read: the inputs of the layers that read the channel, behind activation
+    function and pooling, over all readers, examples and positions.
+
+    Args:
+        batches: of training examples; the network is in evaluation mode.
+    """
+
+    def __init__(self, batches: int) -> None:
+        self._batches = batches
+
+    def score_channels(self, model: nn.Module, task: Task, groups: Sequence[ChannelGroup]) -> dict[str, Tensor]:
+        """See ``ChannelCriterion``."""
+        counts = {group.name: _Count(group.size) for group in groups}
+        with ExitStack() as stack:
+            for group in groups:
+                for reader in group.readers:
+                    hook = reader.module.register_forward_pre_hook(_counting(counts[group.name], reader))
+                    stack.callback(hook.remove)
+            stack.enter_context(evaluating(model))
+            stack.enter_context(torch.no_grad())
+            for inputs, _ in first_batches(task, self._batches):
+                model(inputs)
+        return {name: -count.zeros / max(1, count.total) for name, count in counts.items()}
+
+
+class _Count:
+    """Zeros of each channel, ``[size]``, and activations of one channel."""
+
+    def __init__(self, size: int) -> None:
+        self.zeros = torch.zeros(size, dtype=torch.float64)
+        self.total = 0
+
+
+def _counting(count: _Count, reader: Member) -> Callable[[nn.Module, Any], None]:
+    axis = -1 if isinstance(reader.module, nn.Linear) else 1
+
+    def hook(module: nn.Module, inputs: Any) -> None:
+        activations = inputs[0].detach().movedim(axis, 0)
+        chosen = activations[reader.positions.to(activations.device)].flatten(1)
+        count.zeros += (chosen == 0).sum(1).cpu()
+        count.total += chosen.shape[1]
+
+    return hook

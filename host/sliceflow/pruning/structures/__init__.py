@@ -1,0 +1,1 @@
+"""Data-driven sparse structure selection: factors on channels, groups and blocks."""

@@ -1,0 +1,1 @@
+"""Training: tasks, the loop, what takes part in it, and what is kept of it."""
