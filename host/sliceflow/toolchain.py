@@ -45,6 +45,16 @@ _PACKAGES = (
     ("rich", "rich", "tables and progress bars on terminals", "pip install rich"),
     ("typer", "typer", "the command line", "pip install typer"),
     ("torch", "torch", "models that are torch modules, and training", "pip install 'sliceflow[torch]'"),
+    *(
+        (name, module, needed_for, "pip install 'sliceflow[pruning]'")
+        for name, module, needed_for in (
+            ("torch-pruning", "torch_pruning", "channels that belong together: prune, study, chain"),
+            ("pydantic", "pydantic", "recipes: prune, study, chain"),
+            ("safetensors", "safetensors", "weights in files: prune, chain"),
+            ("matplotlib", "matplotlib", "drawings of a study"),
+            ("jinja2", "jinja2", "pages of study and chain"),
+        )
+    ),
     ("pillow", "PIL", "calibration from a folder of images", "pip install 'sliceflow[images]'"),
     ("cocotb", "cocotb", "tests of the RTL", "pip install 'sliceflow[rtl]'"),
     ("pyxrt", "pyxrt", "running on a card through XRT", "install XRT from the card's vendor; pyxrt comes with it"),

@@ -54,7 +54,7 @@ def _root(
     pass
 
 
-for module in (check, chain, prune, study, simplify, quantize, map, compile, deploy, run, verify, bench, table, doctor):
+for module in (check, prune, simplify, quantize, map, compile, deploy, run, verify, bench, chain, study, table, doctor):
     name = module.__name__.rpartition(".")[2]
     app.command(name)(getattr(module, name))
 
