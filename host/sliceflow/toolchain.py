@@ -78,6 +78,12 @@ def examine() -> list[Tool]:
     ]
 
 
+def how_to_get(module: str) -> tuple[str, str] | None:
+    """Name of the package that a Python module comes with, and how to install it; None if it is not one of ours."""
+    top = module.partition(".")[0]
+    return next(((name, fix) for name, place, _, fix in _PACKAGES if place == top), None)
+
+
 def _package(name: str, module: str, needed_for: str, fix: str) -> Tool:
     try:
         found = util.find_spec(module) is not None

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,6 +163,17 @@ def test_doctor_tells_a_compiler_that_does_not_work(monkeypatch, tmp_path, capsy
     tools = {tool["name"]: tool for tool in json.loads(capsys.readouterr().out)["tools"]}
     assert tools["g++"]["found"] is False
     assert "broken compiler" in tools["g++"]["version"]
+
+
+@pytest.mark.parametrize("module", ["pydantic", "torch", "torch_pruning"])
+def test_a_missing_package_is_named_with_its_cure(tmp_path, module):
+    root = Path(__file__).parents[2]
+    arguments = ["prune", str(root / "models/recipes/chain_digits.toml"), "--output", str(tmp_path / "out")]
+    code = f"import sys; sys.modules[{module!r}] = None; from sliceflow.cli import main; sys.exit(main({arguments!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
+    assert done.returncode == 1
+    assert f"error: {module.replace('_', '-')} is not installed" in done.stderr
+    assert "fix: pip install 'sliceflow[" in done.stderr
 
 
 def test_help_loads_nothing_heavy():

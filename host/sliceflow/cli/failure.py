@@ -61,6 +61,11 @@ def _translate(error: Exception) -> SliceflowError:
         command = context.command_path if context else "sliceflow"
         message = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
         return UsageError(message[:1].lower() + message[1:], fix=f"see `{command} --help`")
+    if isinstance(error, ModuleNotFoundError):
+        from sliceflow.toolchain import how_to_get
+
+        if missing := how_to_get(error.name or ""):
+            return UserError(f"{missing[0]} is not installed", why=str(error), fix=missing[1])
     if isinstance(error, MemoryError):
         return UserError(
             "there is not enough memory", why=str(error)[:200], fix="use a machine with more, or a smaller model"
