@@ -35,7 +35,9 @@ def test_norms_are_sums_over_the_makers(name, seed):
             expected = 0.0
             for maker in group.makers:
                 weights = [
-                    float(v) for at in maker.positions[channel].tolist() for v in maker.module.weight[at].flatten()
+                    float(v)
+                    for at in maker.positions[channel].tolist()
+                    for v in maker.module.weight.detach()[at].flatten()
                 ]
                 expected += sum(map(abs, weights)) if name == "l1" else sum(v * v for v in weights) ** 0.5
             assert float(found[group.name][channel]) == pytest.approx(expected, rel=1e-4), (seed, group.name, channel)

@@ -65,7 +65,7 @@ def test_evaluation_weighs_the_last_batch_by_its_size():
     model, task = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), fixed_task()
     quality = evaluate(model, task.test, task)
     x, y = torch.cat([b[0] for b in task.test]), torch.cat([b[1] for b in task.test])
-    assert quality.loss == pytest.approx(float(nn.functional.cross_entropy(model(x), y)), rel=1e-6)
+    assert quality.loss == pytest.approx(nn.functional.cross_entropy(model(x), y).item(), rel=1e-6)
     assert quality.metric == pytest.approx(float((model(x).argmax(1) == y).float().mean()))
     assert quality.examples == 8
 
