@@ -7,13 +7,15 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import scipy.stats
+
 from scripts.figures.record import table
 
 LEVELS = (0.5, 1.0, 2.0)
 """Points of validation error above the dense network's at which compression is read."""
 LEVEL = LEVELS[1]
 """The one that tuning looks at."""
-FLOORS = (5, 10, 20, 40, 80)
+FLOORS = (5, 10, 20, 40, 80, 120)
 CONTROL = "L2 + pruning"
 
 THESIS = {
@@ -68,16 +70,21 @@ _INTRODUCTION = """# SeReNe and LOBSTER against weight decay
 Measured on 5,000 digits of MNIST. 4,000 of them, for each seed divided anew into 3,200 that train and 800 that
 validate, choose hyperparameters, epochs, thresholds and operating points; the other 1,000 only report the test error.
 For each seed all methods prune the same trained network, in the same loop: train until the validation loss has not
-fallen for
-so many epochs, then make zero what it allows, and again. They differ only in what decays: all weights alike
+fallen for so many epochs, then make zero what it allows, and again. They differ only in what decays: all weights alike
 (*L2 + pruning*), weights that the loss hardly feels (*LOBSTER*), or weights of neurons that the outputs hardly feel
 (*SeReNe*). Every method may spend the same epochs and choose from the same strengths of decay, on seeds that are not
 reported. *Relative*: sensitivities are divided by their mean over the layer, which is not in the thesis.
+*Tolerance 0*: thresholding may not worsen the validation loss at all. The thesis has it so for its control on
+LeNet-300-100, while LOBSTER and SeReNe may worsen it.
 
 *Compression*: all parameters, biases included, over those that are not zero. *At +N points*: the highest compression of
 a round whose validation error is at most N points above the dense network's; geometric mean over seeds, and the seeds'
-standard deviation. *Against L2*: the quotient of the two compressions of a seed, geometric mean, and in brackets the
-range of one standard error. *Neurons left*: with a weight that is not zero; simplification removes the others."""
+standard deviation. *Against L2*: the quotient of the two compressions of a seed, geometric mean, and in brackets
+the 95 % interval of Student's t. *Neurons left*: with a weight that is not zero; simplification removes the others.
+
+Epochs, plateau and tolerance are the same for all methods, but they were set after looking at two other settings (60
+epochs with plateaus of 3 and 2; on LeNet-5 18 to 21 with 2), in which most runs ended before they lost accuracy. There
+too no method stood out: against L2, at +1 point, ratios of the complete one were 0.88 to 1.03 and 0.96 to 1.03."""
 
 
 def _setting(options: Run, methods: dict[str, Any]) -> str:
@@ -118,10 +125,11 @@ def _levels(methods: dict[str, Any]) -> str:
 
 
 def _against(methods: dict[str, Any], label: str, level: float) -> tuple[float, float, float]:
-    """Compression over the control's, seed by seed: geometric mean, and one standard error to both sides."""
+    """Compression over the control's, seed by seed: geometric mean, and its 95 % interval."""
     pairs = zip(methods[label]["runs"], methods[CONTROL]["runs"], strict=True)
     logs = [math.log(read(run, level)["compression"] / read(control, level)["compression"]) for run, control in pairs]
     mean, error = statistics.mean(logs), statistics.stdev(logs) / math.sqrt(len(logs))
+    error *= float(scipy.stats.t.ppf(0.975, len(logs) - 1))
     return math.exp(mean), math.exp(mean - error), math.exp(mean + error)
 
 
@@ -131,8 +139,9 @@ def _verdict(methods: dict[str, Any]) -> str:
         if label == CONTROL:
             continue
         ratio, low, high = _against(methods, label, LEVEL)
-        word = "more than" if low > 1 else "less than" if high < 1 else "the same as, within one standard error,"
-        lines.append(f"{label}: {ratio:.2f} times the compression of L2 at +{LEVEL:g} point, {word} L2.")
+        word = "more" if low > 1 else "less" if high < 1 else "no difference that these seeds show"
+        lines.append(f"{label}: {ratio:.2f} times the compression of L2 at +{LEVEL:g} point: {word}.")
+    lines.append("A ratio below 1 misses the aim, to compress at least as far as L2, whether the seeds show it or not.")
     return "\n".join(f"- {line}" for line in lines)
 
 

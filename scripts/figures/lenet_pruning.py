@@ -25,14 +25,14 @@ from models.lenet import LeNet5, LeNet300
 from scripts.figures.keep import Keeper
 from scripts.figures.lenet_page import geometric, page, read
 from scripts.figures.record import write
-from sliceflow.pruning.callback import Callback
 from sliceflow.pruning.method import Request
 from sliceflow.pruning.methods import make_method
-from sliceflow.pruning.resplit import TensorLoader
-from sliceflow.pruning.run import Run
-from sliceflow.pruning.serene import Kind, sensitivities
-from sliceflow.pruning.task import Task, evaluate
-from sliceflow.pruning.training import Training, fit
+from sliceflow.pruning.regularized.serene import Kind, sensitivities
+from sliceflow.pruning.training.callback import Callback
+from sliceflow.pruning.training.fit import Training, fit
+from sliceflow.pruning.training.resplit import TensorLoader
+from sliceflow.pruning.training.run import Run
+from sliceflow.pruning.training.task import Task, evaluate
 
 VALIDATION = 800
 
@@ -59,6 +59,7 @@ class Study:
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "L2 + pruning": ("l2-threshold", {}),
+    "L2 + pruning, tolerance 0": ("l2-threshold", {"tolerance": 0.0}),
     "LOBSTER": ("lobster", {}),
     "SeReNe, lower bound": ("serene", {"sensitivity": "lower"}),
     "SeReNe, exact": ("serene", {"sensitivity": "exact"}),
@@ -66,15 +67,15 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "SeReNe, lower bound, relative": ("serene", {"sensitivity": "lower", "relative": True}),
 }
 STUDIES = {
-    "LeNet-300-100": Study(LeNet300, tuple(METHODS), 40, 60, 3, 0.3, (0, 1, 2, 3, 4), (1e-4, 3e-4, 1e-3), (100, 101)),
+    "LeNet-300-100": Study(LeNet300, tuple(METHODS), 40, 80, 1, 0.3, (0, 1, 2, 3, 4), (1e-4, 1e-3), (100, 101)),
     "LeNet-5": Study(
         LeNet5,
-        tuple(name for name in METHODS if "exact" not in name),
-        12,
-        21,
-        2,
-        1.0,
-        (0, 1, 2),
+        ("L2 + pruning", "LOBSTER", "SeReNe, lower bound", "SeReNe, lower bound, relative"),
+        dense_epochs=12,
+        budget=18,
+        patience=1,
+        tolerance=1.0,
+        seeds=(0, 1, 2),
         tuned_on="LeNet-300-100",
     ),
 }
@@ -144,19 +145,19 @@ def _sensitivities(study: Study) -> dict[str, dict[str, list[float]]]:
     names = [name.removesuffix(".weight") for name, _ in dense.named_parameters() if name.endswith(".weight")]
     loss = task.loss(dense(inputs), targets)
     gradients = torch.autograd.grad(loss, [dense.get_submodule(name).weight for name in names])
-    found["|g|"] = {name: gradient.abs() for name, gradient in zip(names, gradients, strict=True)}
+    found["gradient"] = {name: gradient.abs() for name, gradient in zip(names, gradients, strict=True)}
     return {kind: {k: [float(v.mean()), float(v.max())] for k, v in of.items()} for kind, of in found.items()}
 
 
 def _run(name: str, label: str, strength: float, seed: int) -> dict[str, Any]:
     """One seed: its own split, its own dense network, which all methods prune."""
     study, (method, options) = STUDIES[name], METHODS[label]
-    options = {**options, "strength": strength, "tolerance": study.tolerance, "budget": study.budget, "initial": False}
+    common = {"strength": strength, "tolerance": study.tolerance, "budget": study.budget, "initial": False}
     task, dense = _start(study, seed)
     tests = _Tests(task)
     training = Training(epochs=study.budget, learning_rate=0.1, patience=study.patience, seed=seed)
     model, begin = copy.deepcopy(dense), time.process_time()
-    outcome = make_method(method, **options).prune(
+    outcome = make_method(method, **(common | options)).prune(
         model, task, Request(ratio=0.9999, training=training, seed=seed), Run(progress=lambda _: tests)
     )
     seconds = time.process_time() - begin
