@@ -180,6 +180,8 @@ def test_a_changed_result_shows(recipe, finished, tmp_path):
         assert results(finished) != before
     finally:
         path.write_text(content)
+    assert main(["study", str(recipe), "--output", str(finished), "--json"]) == 0
+    assert results(finished) == before
 
 
 def test_a_cell_that_fails_is_told_and_tried_again(recipe, finished, monkeypatch, capsys):

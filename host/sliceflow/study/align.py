@@ -73,7 +73,7 @@ class Aligner:
         return f"{deploy.align}: channels of {changes}"
 
 
-def align_pruned(pruned: Pruned, aligner: Aligner, run: Run) -> tuple[Pruned, str]:
+def align_pruned(pruned: Pruned, aligner: Aligner, run: Run) -> Pruned:
     """Align what became of a recipe, in place.
 
     Args:
@@ -82,8 +82,8 @@ def align_pruned(pruned: Pruned, aligner: Aligner, run: Run) -> tuple[Pruned, st
         run: where checkpoints are kept, and who looks on.
 
     Returns:
-        The network, judged anew, and what was done to it, in words.
+        The network, judged anew; ``aligned`` says what was done to it.
     """
     model, task = pruned.model, pruned.task
     says = aligner.align(model, pruned.outcome.masks, pruned.dense, task, aligner.recipe.finetune, run)
-    return dataclasses.replace(pruned, quality=evaluate(model, task.test, task)), says
+    return dataclasses.replace(pruned, quality=evaluate(model, task.test, task), aligned=says)

@@ -113,8 +113,8 @@ def run_chain(
     line.add("pruned", says, lambda: exported(pruned.model, example, simplified=False))
     line.add("simplified", "what pruning made useless is gone", lambda: exported(pruned.model, example))
     with _stage("align", tell):
-        aligned, says = align_pruned(pruned, Aligner(recipe, deploy, profile), run)
-    line.add("aligned", says, lambda: exported(aligned.model, example))
+        aligned = align_pruned(pruned, Aligner(recipe, deploy, profile), run)
+    line.add("aligned", aligned.aligned, lambda: exported(aligned.model, example))
     with _stage("export", tell):
         deliver(aligned, recipe, folder / "pruned")
     final = line.last

@@ -55,10 +55,10 @@ def prune(
     checkpoints.mkdir(parents=True, exist_ok=True)
     with training_progress() as progress:
         run = Run(checkpoints, progress)
-        pruned, aligned = prune_recipe(plan, run), "not asked for"
+        pruned = prune_recipe(plan, run)
         if aligner is not None:
-            pruned, aligned = align_pruned(pruned, aligner, run)
-    report = {"aligned": aligned, **deliver(pruned, plan, output_folder)}
+            pruned = align_pruned(pruned, aligner, run)
+    report = deliver(pruned, plan, output_folder)
     output.result({"output": str(output_folder), **report}, lambda: _print(report, output_folder))
 
 

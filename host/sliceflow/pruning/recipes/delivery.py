@@ -117,6 +117,7 @@ def _report(
         "pruned": pruned.quality.to_json(),
         "exported": exported.to_json(),
         "masked": pruned.outcome.masks.pruned,
+        "aligned": pruned.aligned,
         "parameters_before": before.parameters,
         "parameters_after": after.parameters,
         "nonzero_after": after.nonzero,

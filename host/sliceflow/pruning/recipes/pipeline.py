@@ -34,6 +34,7 @@ class Pruned:
         dense_quality: on the test examples, before pruning.
         quality: on the test examples, pruned and trained.
         pretrained: how the network was trained; None if its weights were given.
+        aligned: what was done to fill an accelerator's lanes, in words.
     """
 
     model: nn.Module
@@ -44,6 +45,7 @@ class Pruned:
     dense_quality: Quality
     quality: Quality
     pretrained: History | None
+    aligned: str = "not asked for"
 
 
 def prune_recipe(recipe: Recipe, run: Run) -> Pruned:
