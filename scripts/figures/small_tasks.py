@@ -55,4 +55,4 @@ def _task(images: Tensor, labels: Tensor, test_images: Tensor, test_labels: Tens
 def spread(values: Sequence[float], digits: int = 1) -> str:
     """Mean and sample standard deviation."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+    return f"{statistics.mean(values):,.{digits}f} ± {deviation:,.{digits}f}"

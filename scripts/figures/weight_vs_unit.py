@@ -8,7 +8,6 @@ processor for each seed.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import statistics
 import sys
@@ -19,7 +18,8 @@ import torch
 from torch import nn
 
 from models.mlp import mlp
-from scripts.figures.record import table, write
+from scripts.figures.over_seeds import over_seeds
+from scripts.figures.record import table
 from scripts.figures.small_tasks import mnist, spread
 from sliceflow.pruning.channels.observe import largest_difference
 from sliceflow.pruning.channels.shrink import shrink
@@ -46,20 +46,7 @@ PUBLISHED = {
 
 def main() -> int:
     """Measure, print, record. Returns 1 if cutting units out changed an answer."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="replace the page in docs/benchmarks")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    runs = []
-    for seed in range(arguments.seeds):
-        begin = time.process_time()
-        runs.append(measure(seed))
-        print(f"seed {seed}: {time.process_time() - begin:.0f} s of processor time", flush=True)
-    text = page(runs)
-    print(text)
-    if arguments.write:
-        write("weight_vs_unit", text, runs)
+    runs = over_seeds("weight_vs_unit", __doc__, measure, page)
     return int(any(run["other_answers"] for run in runs))
 
 

@@ -16,6 +16,22 @@ def conv(inputs, outputs, size=3, **options):
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, **options)
 
 
+def lively(model, seed=None):
+    """Norms that are not trivial."""
+    if seed is not None:
+        torch.manual_seed(seed)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values, low, high in (
+                (layer.weight, 0.5, 1.5),
+                (layer.bias, -0.5, 0.5),
+                (layer.running_mean, -0.5, 0.5),
+                (layer.running_var, 0.5, 2),
+            ):
+                nn.init.uniform_(values, low, high)
+    return model
+
+
 class Residual(nn.Module):
     """y + f(y), with a projection where the channels change."""
 

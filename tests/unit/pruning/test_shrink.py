@@ -17,6 +17,7 @@ from sliceflow.pruning.channels import observe
 from sliceflow.pruning.channels.groups import find_groups
 from sliceflow.pruning.channels.shrink import shrink
 from sliceflow.pruning.training.masks import Masks
+from tests.support.pruning_networks import lively
 
 
 @pytest.fixture(autouse=True)
@@ -80,21 +81,6 @@ class Perceptron(nn.Sequential):
 
 NETWORKS = {kind.__name__: kind for kind in (Residual, Segmentation, Dense, Perceptron)}
 EXAMPLE = torch.zeros(1, 3, 8, 8)
-
-
-def lively(model: nn.Module, seed: int) -> nn.Module:
-    """Norms that are not trivial."""
-    torch.manual_seed(seed)
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            for values, low, high in (
-                (layer.weight, 0.5, 1.5),
-                (layer.bias, -0.5, 0.5),
-                (layer.running_mean, -0.5, 0.5),
-                (layer.running_var, 0.5, 2),
-            ):
-                nn.init.uniform_(values, low, high)
-    return model
 
 
 def pruned(model: nn.Module, example=EXAMPLE, share: float = 0.5, kinds: tuple[str, ...] = ()) -> tuple[Masks, int]:

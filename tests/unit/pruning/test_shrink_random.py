@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sliceflow.pruning.channels.groups import find_groups
 from sliceflow.pruning.channels.shrink import shrink
+from tests.support.pruning_networks import lively
 
 ACTIVATIONS = (torch.relu, torch.sigmoid, functional.hardswish, functional.leaky_relu, torch.tanh)
 
@@ -86,19 +87,6 @@ def prune(model: nn.Module, example: torch.Tensor, everything: bool) -> int:
             if everything or name.endswith("weight"):
                 parameters[name].data[mask] = 0
     return count
-
-
-def lively(model: nn.Module) -> nn.Module:
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            for values, low, high in (
-                (layer.weight, 0.5, 1.5),
-                (layer.bias, -0.5, 0.5),
-                (layer.running_mean, -0.5, 0.5),
-                (layer.running_var, 0.5, 2),
-            ):
-                nn.init.uniform_(values, low, high)
-    return model
 
 
 @pytest.mark.parametrize("everything", [True, False])
