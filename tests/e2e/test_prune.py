@@ -1,6 +1,5 @@
 """``sliceflow prune``: from a recipe to files that ``deploy`` takes; killed, resumed, and with wrong recipes."""
 
-import contextlib
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from sliceflow.cli import main
 from sliceflow.pruning.recipes.recipe import load_recipe
 from sliceflow.pruning.recipes.sources import build_model
 from sliceflow.runtime import Session
+from tests.support.signals import take_interrupts
 
 ROOT = Path(__file__).parents[2]
 NET = """
@@ -148,7 +148,8 @@ def test_the_shipped_recipe(tmp_path, capsys, monkeypatch):
 def start(folder, output):
     code = "import sys; from sliceflow.cli import main; sys.exit(main())"
     arguments = ["prune", "r.toml", "--output", str(output), "--threads", "1"]
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=take_interrupts)
 
 
 def test_killed_it_goes_on_to_the_same_network(folder, capsys):
@@ -175,15 +176,8 @@ def test_interrupted_by_a_user(folder):
     while not list((folder / "out/checkpoints").glob("*/pretrain.pt")):
         time.sleep(0.005)
         assert process.poll() is None, process.stderr.read()
-    err = None
-    for _ in range(10):  # an interrupt that meets the clean-up of an object is lost in Python
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            _, err = process.communicate(timeout=6)
-            break
-    process.kill()
-    assert err is not None
-    assert "interrupted" in err
+    process.send_signal(signal.SIGINT)
+    assert "interrupted" in process.communicate(timeout=60)[1]
     assert process.returncode == 130
 
 

@@ -1,6 +1,5 @@
 """The command line: golden sessions, exit codes, and what reaches stdout and stderr."""
 
-import contextlib
 import importlib
 import json
 import os
@@ -16,6 +15,7 @@ import pytest
 from sliceflow.cli import main
 from sliceflow.graph.artifact import load_program, save_program
 from tests.support import golden, tiny_program
+from tests.support.signals import take_interrupts
 
 SLICEFLOW = [sys.executable, "-c", "import sys; from sliceflow.cli import main; sys.exit(main())"]
 
@@ -206,14 +206,12 @@ def test_interrupting_leaves_nothing_behind(tmp_path):
     save_program(tiny_program.tiny_program(), tmp_path / "a")
     np.save(tmp_path / "x.npy", tiny_program.images(50_000, 0))
     arguments = ["run", "a", "--device", "reference", "--input", "x.npy", "--output", "y.npz"]
-    process = subprocess.Popen([*SLICEFLOW, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    err = None
-    for _ in range(10):  # an interrupt that meets an import's clean-up is lost in Python
-        time.sleep(1.5)
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            _, err = process.communicate(timeout=5)
-            break
+    process = subprocess.Popen(
+        [*SLICEFLOW, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=take_interrupts
+    )
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert err == "interrupted\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "x.npy"]

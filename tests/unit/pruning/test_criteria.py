@@ -130,7 +130,7 @@ def test_taylor_predicts_the_change_of_the_loss():
         smaller = copy.deepcopy(model)
         smaller[1].weight.data[channel] *= 1 - 1e-3
         smaller[1].bias.data[channel] *= 1 - 1e-3
-        change = [float(nn.functional.cross_entropy(net(X), Y)) for net in (smaller, model)]
+        change = [nn.functional.cross_entropy(net(X), Y).item() for net in (smaller, model)]
         assert float(found["1"][channel]) ** 0.5 == pytest.approx(abs(change[0] - change[1]) / 1e-3, rel=0.05, abs=2e-4)
     assert groups[0].size == 7
 
