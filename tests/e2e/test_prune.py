@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -279,7 +280,6 @@ def test_protected_layers_and_untraceable_networks_are_found_before_training(fol
 
 def test_bars_on_a_terminal_only(folder):
     """On a terminal stages are drawn; a pipe stays empty."""
-    pty = pytest.importorskip("pty")
     leader, follower = pty.openpty()
     code = "import sys; from sliceflow.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "prune", "r.toml", "--output", "out", "--threads", "1"]

@@ -8,5 +8,18 @@ from __future__ import annotations
 
 from sliceflow.alignment.decision import Decision, Group, Mode, Options, decide
 from sliceflow.alignment.layers import LayerShape, LayerUse, NetworkCost, Part
+from sliceflow.alignment.report import AlignReport, GroupChange
 
-__all__ = ["Decision", "Group", "LayerShape", "LayerUse", "Mode", "NetworkCost", "Options", "Part", "decide"]
+__all__ = [
+    "AlignReport",
+    "Decision",
+    "Group",
+    "GroupChange",
+    "LayerShape",
+    "LayerUse",
+    "Mode",
+    "NetworkCost",
+    "Options",
+    "Part",
+    "decide",
+]

@@ -89,6 +89,7 @@ def as_if_quantized(model: ir.Model, shapes: dict[str, list[int]] | None, profil
     """
     from sliceflow.frontend import bind_shapes
     from sliceflow.quantization import CalibrationData, quantize
+    from sliceflow.quantization.quiet import notes_unlogged
     from sliceflow.runtime.values import random_inputs
 
     bound = bind_shapes(model, input_shapes=shapes)
@@ -101,12 +102,8 @@ def as_if_quantized(model: ir.Model, shapes: dict[str, list[int]] | None, profil
         for value in bound.graph.inputs
     ]
     data = CalibrationData(random_inputs(inputs, 1, seed=0))
-    level = logging.getLogger("sliceflow.quantization").level
-    logging.getLogger("sliceflow.quantization").setLevel(logging.ERROR)  # its notes are on ranges, which are random
-    try:
+    with notes_unlogged():  # they are on ranges, which are random
         return quantize(bound, data, integer_options(profile, method="minmax")).model
-    finally:
-        logging.getLogger("sliceflow.quantization").setLevel(level)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

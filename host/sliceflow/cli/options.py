@@ -31,6 +31,7 @@ Device = Annotated[
     str, typer.Option("--device", help="csim (compiled HLS), rtl (simulated SystemVerilog) or reference.")
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Host threads; all cores if omitted.")]
+TorchThreads = Annotated[int | None, typer.Option("--threads", min=1, help="Of torch; its own choice if omitted.")]
 Trace = Annotated[Path | None, typer.Option("--trace", help="rtl: .vcd or .fst file for the signals of one layer.")]
 TraceLayer = Annotated[str, typer.Option("--trace-layer", metavar="LAYER", help="The layer; the first if omitted.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]

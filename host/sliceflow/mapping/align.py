@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sliceflow.alignment import Decision, Group, LayerShape, LayerUse, NetworkCost, Options, Part, decide
+from sliceflow.alignment import (
+    AlignReport,
+    Decision,
+    Group,
+    GroupChange,
+    LayerShape,
+    LayerUse,
+    NetworkCost,
+    Options,
+    Part,
+    decide,
+)
 from sliceflow.frontend import bind_shapes
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping.layer_cycles import lanes, layer_cycles
@@ -21,45 +30,6 @@ from sliceflow.passes.channels.linear import Linear
 from sliceflow.passes.channels.table import LAYERS
 from sliceflow.passes.remove_channels import RemoveChannels
 from sliceflow.passes.view import attribute, is_op, static_shape
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupChange:
-    """A group of coupled channels before and after.
-
-    Attributes:
-        name: the layer that makes them.
-        before, after: channels.
-        loss: share of their importance that went, 0 to 1.
-    """
-
-    name: str
-    before: int
-    after: int
-    loss: float
-
-
-@dataclasses.dataclass(frozen=True)
-class AlignReport:
-    """What alignment did.
-
-    Attributes:
-        groups: all groups that might have changed.
-        cycles_before, cycles_after: predicted from the shapes of the layers (``layer_cycles``).
-    """
-
-    groups: list[GroupChange]
-    cycles_before: int
-    cycles_after: int
-
-    @property
-    def changed(self) -> bool:
-        """Whether any channel went, and with it the function."""
-        return any(group.before != group.after for group in self.groups)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**dataclasses.asdict(self), "changed": self.changed}
 
 
 def align_model(

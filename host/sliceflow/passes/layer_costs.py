@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import onnx_ir as ir
@@ -41,6 +42,12 @@ def layer_costs(model: ir.Model) -> dict[str, LayerCost]:
         if layer is not None:
             found[str(node.name)] = _cost(layer)
     return found
+
+
+def total_macs(costs: Iterable[LayerCost]) -> int | None:
+    """Multiply-accumulates of layers together; None if those of one are not known."""
+    macs = [cost.macs for cost in costs]
+    return None if None in macs else sum(count or 0 for count in macs)
 
 
 def _cost(layer: Layer) -> LayerCost:

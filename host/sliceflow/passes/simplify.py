@@ -18,7 +18,7 @@ from sliceflow.passes.channels.rule import Opaque
 from sliceflow.passes.channels.table import LAYERS, rule_of
 from sliceflow.passes.drop_zero_terms import DropZeroTerms
 from sliceflow.passes.equivalence import largest_difference
-from sliceflow.passes.layer_costs import LayerCost, layer_costs
+from sliceflow.passes.layer_costs import LayerCost, layer_costs, total_macs
 from sliceflow.passes.merge_constants import MergeConstants
 from sliceflow.passes.propagate_constants import PropagateConstants
 from sliceflow.passes.remove_channels import RemoveChannels
@@ -100,10 +100,9 @@ class SimplifyReport:
         sums: dict[str, int | None] = {}
         for when in ("before", "after"):
             costs = [cost for layer in self.layers if (cost := getattr(layer, when)) is not None]
-            macs = [cost.macs for cost in costs]
             sums[f"channels_{when}"] = sum(cost.outputs for cost in costs)
             sums[f"parameters_{when}"] = sum(cost.parameters for cost in costs)
-            sums[f"macs_{when}"] = None if None in macs else sum(count or 0 for count in macs)
+            sums[f"macs_{when}"] = total_macs(costs)
         return sums
 
     def to_json(self) -> dict[str, Any]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import onnx_ir as ir
@@ -18,6 +15,7 @@ from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
 from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
+from sliceflow.quantization.quiet import notes_unlogged
 from sliceflow.study.naming import named
 
 Images = NDArray[np.float32]
@@ -53,7 +51,7 @@ def build(model: ir.Model, profile: Profile, calibration: Images, name: str) -> 
     notes: tuple[str, ...] = ()
     if not profile.is_float:
         options = QuantizationOptions.for_widths(profile.activation_bits, profile.weight_bits, threads=1)
-        with _quiet(), named("quantization"):
+        with notes_unlogged(), named("quantization"):
             result = quantize(model, CalibrationData({input_name(model): calibration}), options)
         model, notes = result.model, result.report.notes
     data = serialize(model, name)
@@ -73,15 +71,3 @@ def input_name(model: ir.Model) -> str:
     if len(names) != 1:
         raise UserError("only networks with one input can be measured", why=f"the inputs are {', '.join(names)}")
     return names[0]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The notes of quantization are results here: they are not logged as well."""
-    logger = logging.getLogger("sliceflow.quantization")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def chain(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="TOML file; [deploy] names the accelerator.")],
     output_folder: Annotated[Path, typer.Option("--output", help="Folder to write; a killed run goes on in it.")],
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Of torch; its own choice if omitted.")
-    ] = None,
+    threads: options.TorchThreads = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:

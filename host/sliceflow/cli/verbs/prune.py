@@ -21,9 +21,7 @@ def prune(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the checkpoints in the folder, or remove them first.")
     ] = True,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Of torch; its own choice if omitted.")
-    ] = None,
+    threads: options.TorchThreads = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:

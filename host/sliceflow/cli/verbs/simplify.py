@@ -134,6 +134,7 @@ def _align(model: ir.Model, profile: Profile, mode: Align, price: float, seed: i
     return {
         "mode": mode.value,
         **report.to_json(),
+        "changed": report.changed,
         "difference": difference if difference is not None and math.isfinite(difference) else None,
         "lanes": lanes_json(mapped, _compiled(model, profile)),
     }

@@ -14,6 +14,7 @@ from sliceflow.pruning.blocks.residual import Residual, split
 from sliceflow.pruning.channels.macs import macs
 from sliceflow.pruning.channels.observe import largest_difference, outputs
 from sliceflow.pruning.channels.tracing import LAYERS
+from sliceflow.pruning.training.task import hooked
 
 TOLERANCE = 1e-4
 """Largest difference of an output that is accepted, as a share of the largest element: sums in another order."""
@@ -56,15 +57,12 @@ class BlockNetwork:
         for name, block in found.items():
             model.set_submodule(name, block)
         order: list[tuple[str, tuple[int, ...]]] = []
-        handles = [
+        hooks = (
             block.register_forward_hook(lambda _, __, out, name=name: order.append((name, tuple(out.shape[1:]))))
             for name, block in found.items()
-        ]
-        try:
+        )
+        with hooked(hooks):
             after = outputs(model, example)
-        finally:
-            for handle in handles:
-                handle.remove()
         if sorted(name for name, _ in order) != sorted(found):
             raise UserError("a residual block does not run exactly once", where=type(model).__name__)
         if largest_difference(before, after) > TOLERANCE:

@@ -6,7 +6,6 @@ differ between stages. Source: A. Velici, PhD thesis, 2022, chapter 3; for the g
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from sliceflow.pruning.blocks.network import BlockNetwork
 from sliceflow.pruning.channels.tracing import LAYERS
-from sliceflow.pruning.training.task import Task, evaluate, evaluating
+from sliceflow.pruning.training.task import Task, evaluate, evaluating, hooked
 
 Scores = dict[str, float]
 Hook = Callable[[nn.Module, tuple[Any, ...], Tensor], None]
@@ -58,7 +57,7 @@ def activation_mean(context: Context) -> Scores:
 
     blocks = context.network.blocks
     watched = {name: block.branch if context.measured == "branch" else block for name, block in blocks.items()}
-    with _hooked(watched, look):
+    with hooked(_made(watched, look)):
         _show(context)
     return means.values()
 
@@ -71,7 +70,7 @@ def activation_change(context: Context) -> Scores:
     def look(name: str) -> Hook:
         return lambda _, inputs, output: means.add(name, (bare[name](inputs[0]) - output) ** 2)
 
-    with _hooked(context.network.blocks, look):
+    with hooked(_made(context.network.blocks, look)):
         _show(context)
     return means.values()
 
@@ -158,14 +157,8 @@ class _Means:
         return {name: total / self._counts[name] for name, total in self._sums.items()}
 
 
-@contextlib.contextmanager
-def _hooked(modules: Mapping[str, nn.Module], make: Callable[[str], Hook]) -> Iterator[None]:
-    handles = [module.register_forward_hook(make(name)) for name, module in modules.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _made(modules: Mapping[str, nn.Module], make: Callable[[str], Hook]) -> Iterator[Any]:
+    return (module.register_forward_hook(make(name)) for name, module in modules.items())
 
 
 def _show(context: Context) -> None:
@@ -185,6 +178,6 @@ def _output(model: nn.Module, block: nn.Module, inputs: Tensor) -> Tensor:
     def look(_: str) -> Hook:
         return lambda _, __, output: found.append(output.clone())  # a later layer may overwrite it
 
-    with _hooked({"": block}, look):
+    with hooked(_made({"": block}, look)):
         _forward(model, inputs)
     return found[0]

@@ -15,49 +15,35 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sliceflow.alignment import Decision, Group, LayerShape, LayerUse, NetworkCost, Options, Part, decide
+from sliceflow.alignment import (
+    AlignReport,
+    Decision,
+    Group,
+    GroupChange,
+    LayerShape,
+    LayerUse,
+    NetworkCost,
+    Options,
+    Part,
+    decide,
+)
 from sliceflow.errors import UserError
 from sliceflow.pruning.channels.group import ChannelGroup, Member
 from sliceflow.pruning.channels.groups import find_groups
 from sliceflow.pruning.channels.surgery import CONVOLUTIONS, TRANSPOSED, by_group, is_depthwise, sides
 from sliceflow.pruning.training.masks import Masks
-from sliceflow.pruning.training.task import evaluating
+from sliceflow.pruning.training.task import evaluating, hooked
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupChange:
-    """A group of coupled channels before and after.
+class MaskedGroupChange(GroupChange):
+    """A group of a masked network.
 
     Attributes:
-        name: the layer that makes them.
         size: channels of the dense network.
-        before, after: channels that live.
-        loss: share of the importance of those that lived that went, 0 to 1.
     """
 
-    name: str
     size: int
-    before: int
-    after: int
-    loss: float
-
-
-@dataclasses.dataclass(frozen=True)
-class AlignReport:
-    """What alignment did.
-
-    Attributes:
-        groups: all groups, in the network's order.
-        cycles_before, cycles_after: predicted, of the layers by their shapes.
-    """
-
-    groups: list[GroupChange]
-    cycles_before: int
-    cycles_after: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return dataclasses.asdict(self)
 
 
 def align(
@@ -100,7 +86,9 @@ def align(
     decision = decide(groups, cost, options)
     _apply(model, found, groups, decision, masks, dense)
     changes = [
-        GroupChange(g.name, len(g.kept), int(g.kept.sum()), size := int(decision.keep[g.name].sum()), g.loss(size))
+        MaskedGroupChange(
+            g.name, int(g.kept.sum()), left := int(decision.keep[g.name].sum()), g.loss(left), len(g.kept)
+        )
         for g in groups
     ]
     return AlignReport(changes, decision.cycles_before, decision.cycles_after)
@@ -237,13 +225,9 @@ def _map_sizes(model: nn.Module, example: Tensor) -> dict[nn.Module, tuple[tuple
         else:
             sizes[layer] = tuple(arguments[0].shape[-2:]), tuple(output.shape[-2:])
 
-    handles = [m.register_forward_hook(look) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(example[:1])
-    finally:
-        for handle in handles:
-            handle.remove()
+    hooks = (m.register_forward_hook(look) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
+    with hooked(hooks), evaluating(model), torch.no_grad():
+        model(example[:1])
     return sizes
 
 

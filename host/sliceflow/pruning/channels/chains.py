@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.pruning.channels.tracing import LAYERS
-from sliceflow.pruning.training.task import evaluating
+from sliceflow.pruning.training.task import evaluating, hooked
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -67,12 +67,8 @@ def find_chains(model: nn.Module, example: Tensor) -> dict[str, Chain]:
             if output is inputs[0]:
                 chains[layer] = Chain(layer, chains[layer].module, names[module], module)
 
-    handles = [m.register_forward_hook(after_layer) for m in model.modules() if isinstance(m, LAYERS)]
-    handles += [m.register_forward_hook(after_norm) for m in model.modules() if isinstance(m, NORMS)]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    layers = (m.register_forward_hook(after_layer) for m in model.modules() if isinstance(m, LAYERS))
+    norms = (m.register_forward_hook(after_norm) for m in model.modules() if isinstance(m, NORMS))
+    with hooked(layers), hooked(norms), evaluating(model), torch.no_grad():
+        model(example)
     return chains

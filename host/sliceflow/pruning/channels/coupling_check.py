@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from sliceflow.pruning.training.task import evaluating
+from sliceflow.pruning.training.task import evaluating, hooked
 
 if TYPE_CHECKING:
     from sliceflow.pruning.channels.group import ChannelGroup, Member
@@ -75,8 +75,6 @@ def _inputs(model: nn.Module, example: Tensor, groups: Sequence[ChannelGroup]) -
         axis = values.ndim - 1 if isinstance(module, nn.Linear) else 1
         seen[module].append(values.movedim(axis, 0).flatten(1).clone())
 
-    with ExitStack() as stack:
-        for module in seen:
-            stack.callback(module.register_forward_pre_hook(look).remove)
+    with hooked(module.register_forward_pre_hook(look) for module in seen):
         model(example)
     return seen

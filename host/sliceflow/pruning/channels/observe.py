@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.pruning.channels.surgery import MIXING, sides
-from sliceflow.pruning.training.task import evaluating
+from sliceflow.pruning.training.task import evaluating, hooked
 
 _ROUNDING = 1e-6
 """By how much of itself a constant may vary: means over maps of different sizes do."""
@@ -67,14 +67,10 @@ def constant_inputs(model: nn.Module, inputs: Iterable[Tensor]) -> dict[nn.Modul
         low[layer] = torch.minimum(flat.amin(1), low.get(layer, torch.tensor(math.inf)))
         high[layer] = torch.maximum(flat.amax(1), high.get(layer, torch.tensor(-math.inf)))
 
-    handles = [m.register_forward_pre_hook(look) for m in model.modules() if isinstance(m, MIXING)]
-    try:
-        with evaluating(model), torch.no_grad():
-            for example in inputs:
-                model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    hooks = (m.register_forward_pre_hook(look) for m in model.modules() if isinstance(m, MIXING))
+    with hooked(hooks), evaluating(model), torch.no_grad():
+        for example in inputs:
+            model(example)
     found = {}
     for layer, least in low.items():
         even = high[layer] - least <= _ROUNDING * torch.maximum(least.abs(), high[layer].abs())

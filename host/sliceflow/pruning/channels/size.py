@@ -8,7 +8,7 @@ import onnx_ir as ir
 from torch import Tensor, nn
 
 from sliceflow.frontend.torch import export_module
-from sliceflow.passes.layer_costs import layer_costs
+from sliceflow.passes.layer_costs import layer_costs, total_macs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +42,8 @@ def size_of_module(model: nn.Module, example: Tensor) -> Size:
 def size_of(model: ir.Model) -> Size:
     """Size of an ONNX model."""
     costs = layer_costs(model).values()
-    macs = [cost.macs for cost in costs]
     return Size(
         parameters=sum(cost.parameters for cost in costs),
         nonzero=sum(cost.nonzero for cost in costs),
-        macs=None if None in macs else sum(count or 0 for count in macs),
+        macs=total_macs(costs),
     )

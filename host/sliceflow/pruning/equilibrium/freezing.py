@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import random
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ class BackwardCost:
     proportional: int
 
 
-class Freezing(Callback):
+class Freezing(Callback, abc.ABC):
     """Base of what freezes neurons from epoch to epoch. In the first epoch all neurons are trained.
 
     A neuron is an output of a hidden layer, with its weights, its bias, and its scale and shift in the batch
@@ -73,9 +74,9 @@ class Freezing(Callback):
         self._optimizer: optim.Optimizer | None = None
         self._held: list[tuple[Tensor, str, Tensor, Tensor]] = []
 
+    @abc.abstractmethod
     def choose(self, epoch: Epoch) -> Mapping[str, Tensor]:
         """Which neurons stand still in the epoch after this one, for each layer bool ``[neurons]``."""
-        raise NotImplementedError
 
     def on_optimizer(self, optimizer: optim.Optimizer) -> None:
         """Take down whose state must be held."""

@@ -18,7 +18,7 @@ from sliceflow.errors import UserError
 from sliceflow.pruning.channels.chains import Chain
 from sliceflow.pruning.equilibrium.freezing import Freezing
 from sliceflow.pruning.training.callback import Epoch
-from sliceflow.pruning.training.task import evaluating
+from sliceflow.pruning.training.task import evaluating, hooked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,14 +120,10 @@ def observe(model: nn.Module, inputs: Sequence[Tensor], chains: Mapping[str, Cha
 
         return hook
 
-    handles = [chain.last.register_forward_hook(take(chain)) for chain in chains.values()]
-    try:
-        with evaluating(model), torch.no_grad():
-            for batch in inputs:
-                model(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
+    hooks = (chain.last.register_forward_hook(take(chain)) for chain in chains.values())
+    with hooked(hooks), evaluating(model), torch.no_grad():
+        for batch in inputs:
+            model(batch)
     return {name: torch.cat(parts, 1) for name, parts in found.items()}
 
 

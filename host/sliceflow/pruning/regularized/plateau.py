@@ -23,7 +23,7 @@ from sliceflow.pruning.training.fit import History
 from sliceflow.pruning.training.masks import Masks
 from sliceflow.pruning.training.resplit import resplit
 from sliceflow.pruning.training.run import Run
-from sliceflow.pruning.training.task import Quality, Task, evaluate, evaluating
+from sliceflow.pruning.training.task import Quality, Task, evaluate, evaluating, hooked
 
 log = logging.getLogger(__name__)
 
@@ -214,11 +214,7 @@ def prunable(
 
 def _last_layer(model: nn.Module, layers: Mapping[str, nn.Module], example: Tensor) -> str:
     ran: list[str] = []
-    handles = [module.register_forward_hook(lambda *_, name=name: ran.append(name)) for name, module in layers.items()]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    hooks = (module.register_forward_hook(lambda *_, name=name: ran.append(name)) for name, module in layers.items())
+    with hooked(hooks), evaluating(model), torch.no_grad():
+        model(example)
     return ran[-1] if ran else ""

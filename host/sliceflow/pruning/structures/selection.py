@@ -23,7 +23,7 @@ from sliceflow.pruning.training.callback import Batch, Callback
 from sliceflow.pruning.training.fit import Training, learning_rate, list_length
 from sliceflow.pruning.training.masks import Masks
 from sliceflow.pruning.training.run import Run
-from sliceflow.pruning.training.task import Task, evaluate
+from sliceflow.pruning.training.task import Task, evaluate, hooked
 
 _PART = 0.25
 """Of the training, after which an indifferent factor is zero."""
@@ -123,16 +123,13 @@ class Factors(Callback):
         def hook(place: Place, index: int) -> Any:
             return lambda _, __, output: place.apply(self.values[index], output)
 
-        handles = [
+        hooks = (
             place.chain.last.register_forward_hook(hook(place, index))
             for index, entry in enumerate(self._structures)
             for place in entry.places
-        ]
-        try:
+        )
+        with hooked(hooks):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def on_optimizer(self, optimizer: optim.Optimizer) -> None:
         """Factors learn at the weights' rate."""

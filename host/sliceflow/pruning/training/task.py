@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +92,15 @@ def evaluate(model: nn.Module, loader: Iterable[tuple[Tensor, Tensor]], task: Ta
         raise UserError("there is no example to judge the network with", fix="give a data set that is not empty")
     loss = total_loss / examples
     return Quality(loss if math.isfinite(loss) else math.inf, total_metric / examples, examples)
+
+
+@contextlib.contextmanager
+def hooked(handles: Iterable[Any]) -> Iterator[None]:
+    """Hooks within a block: those that ``handles`` registers are removed behind it."""
+    with contextlib.ExitStack() as stack:
+        for handle in handles:
+            stack.callback(handle.remove)
+        yield
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sliceflow.errors import UserError
 from sliceflow.pruning.channels.tracing import LAYERS
+from sliceflow.pruning.training.task import hooked
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -73,13 +74,10 @@ def capture(
 
         return run
 
-    handles = [
+    hooks = (
         module.register_forward_hook(hook(name, isinstance(module, LAYERS)))
         for name, module in model.named_modules()
         if isinstance(module, (*LAYERS, *NORMS))
-    ]
-    try:
+    )
+    with hooked(hooks):
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()

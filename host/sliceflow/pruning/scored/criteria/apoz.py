@@ -7,7 +7,6 @@ efficient deep architectures", 2016.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from sliceflow.pruning.channels.group import ChannelGroup, Member
 from sliceflow.pruning.scored.criteria.base import first_batches
-from sliceflow.pruning.training.task import Task, evaluating
+from sliceflow.pruning.training.task import Task, evaluating, hooked
 
 
 class Apoz:
@@ -34,13 +33,12 @@ class Apoz:
     def score_channels(self, model: nn.Module, task: Task, groups: Sequence[ChannelGroup]) -> dict[str, Tensor]:
         """See ``ChannelCriterion``."""
         counts = {group.name: _Count(group.size) for group in groups}
-        with ExitStack() as stack:
-            for group in groups:
-                for reader in group.readers:
-                    hook = reader.module.register_forward_pre_hook(_counting(counts[group.name], reader))
-                    stack.callback(hook.remove)
-            stack.enter_context(evaluating(model))
-            stack.enter_context(torch.no_grad())
+        hooks = (
+            reader.module.register_forward_pre_hook(_counting(counts[group.name], reader))
+            for group in groups
+            for reader in group.readers
+        )
+        with hooked(hooks), evaluating(model), torch.no_grad():
             for inputs, _ in first_batches(task, self._batches):
                 model(inputs)
         return {name: -count.zeros / max(1, count.total) for name, count in counts.items()}
