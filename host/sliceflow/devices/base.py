@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, Self, cast, runtime_checkable
 
@@ -58,11 +57,11 @@ class Device(Protocol):
     def launch(self, first: int, count: int) -> LaunchReport:
         """Execute the descriptors ``first .. first + count`` in order."""
 
-    def replicate(self, count: int) -> Sequence[Self]:
-        """Make up to ``count`` further devices that run beside each other, for batches.
+    def replicate(self) -> Self | None:
+        """A further device that runs beside this one, for images on several threads.
 
-        They share the program and this device's threads, and have an activation memory each. None, if the device is
-        one piece of hardware or fills the host by itself.
+        It shares the program, has an activation memory of its own and computes on one thread of the host. ``None`` if
+        the device is one piece of hardware. May be called while this device works on another thread.
         """
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from sliceflow.devices.base import LaunchReport
 from sliceflow.devices.memory import HostMemory
@@ -52,9 +51,11 @@ class ReferenceDevice:
         ]
         return LaunchReport(time.perf_counter() - begin)
 
-    def replicate(self, count: int) -> Sequence[ReferenceDevice]:
-        """None: NumPy's matrix products use the cores already."""
-        return []
+    def replicate(self) -> ReferenceDevice:
+        """A further one for the same program."""
+        replica = ReferenceDevice()
+        replica.load(self._loaded()[0])
+        return replica
 
     def close(self) -> None:
         """Give the memory back."""

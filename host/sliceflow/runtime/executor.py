@@ -35,8 +35,21 @@ class StepTime:
     images: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """Wall times of finished images.
+
+    Attributes:
+        images: how many.
+        seconds: of each step, over all of them.
+    """
+
+    images: int
+    seconds: tuple[float, ...]
+
+
 class Executor:
-    """Runs images one after the other. One for each thread; the CPU layers may be shared.
+    """Runs images one after the other, on one thread at a time; the CPU layers may be shared.
 
     Args:
         program: what to run.
@@ -44,16 +57,15 @@ class Executor:
         cpu: the program's CPU layers.
 
     Attributes:
-        seconds: wall time of each step, over all images so far.
-        images: how many that were.
+        device: where it runs.
+        times: so far; replaced as a whole behind each image, so that another thread may read it.
         cycles: clocks of each layer by its descriptor's number, where the device counts them; of the latest launch.
     """
 
     def __init__(self, program: Program, device: Device, cpu: CpuLayers) -> None:
         self._program, self._cpu = program, cpu
         self.device = device
-        self.seconds = [0.0] * len(program.steps)
-        self.images = 0
+        self.times = Times(0, (0.0,) * len(program.steps))
         self.cycles: dict[int, int] = {}
 
     def run(self, values: dict[str, Array]) -> dict[str, Array]:
@@ -66,12 +78,18 @@ class Executor:
             All host values, the model's outputs among them.
         """
         values = dict(values)
-        for index, step in enumerate(self._program.steps):
+        seconds = []
+        for step, before in zip(self._program.steps, self.times.seconds, strict=True):
             begin = time.perf_counter()
             self.execute(step, values)
-            self.seconds[index] += time.perf_counter() - begin
-        self.images += 1
+            seconds.append(before + time.perf_counter() - begin)
+        self.times = Times(self.times.images + 1, tuple(seconds))
         return values
+
+    def beside(self) -> Executor | None:
+        """An executor that may run at the same time, with the same CPU layers; ``None`` if the device has no room."""
+        device = self.device.replicate()
+        return None if device is None else Executor(self._program, device, self._cpu)
 
     def execute(self, step: TransformStep | CpuStep | FpgaStep, values: dict[str, Array]) -> None:
         """Run one step; what it produces is added to ``values``."""

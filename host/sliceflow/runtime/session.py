@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from sliceflow.graph.program import Program, Value
 from sliceflow.machine import cores
 from sliceflow.runtime.cpu import CpuLayers
 from sliceflow.runtime.executor import Executor, StepTime, step_name
+from sliceflow.runtime.pool import ExecutorPool
 from sliceflow.runtime.values import check_inputs
 
 Array = NDArray[Any]
@@ -36,12 +38,14 @@ class NodeArg:
 class Session:
     """A compiled model on a device.
 
-    Not safe to share between threads. Use it in a ``with`` block, or call ``close``.
+    Threads may share it. Their images run beside each other on csim, the reference and the simulated RTL, each on an
+    activation memory of its own; on a device that is one piece of hardware they wait for each other. The results are
+    those of a lone thread. Use it in a ``with`` block, or call ``close``.
 
     Args:
         artifact: the folder that ``sliceflow deploy`` made, or a program.
         device: ``csim``, ``rtl`` or ``reference``.
-        threads: host threads for CPU layers and simulated devices; all cores if omitted.
+        threads: host threads of one call, for CPU layers and simulated devices; all cores if omitted.
         trace: write the signals of one layer (``rtl`` only).
 
     Raises:
@@ -57,10 +61,10 @@ class Session:
     ) -> None:
         self.program = artifact if isinstance(artifact, Program) else load_program(Path(artifact))
         self._threads = threads or cores()
-        self._device = open_device(device, self.program, threads=threads, trace=trace)
-        self._cpu = CpuLayers(self.program, threads)
-        self._executor = Executor(self.program, self._device, self._cpu)
-        self._workers: list[Executor] | None = None
+        opened = open_device(device, self.program, threads=threads, trace=trace)
+        first = Executor(self.program, opened, CpuLayers(self.program, threads))
+        # The layer to be traced is the first that runs, and only the device that was opened knows of it.
+        self._pool = ExecutorPool(first, 0 if trace else max(self._threads, cores()))
 
     def get_inputs(self) -> list[NodeArg]:
         """The model's inputs."""
@@ -71,7 +75,7 @@ class Session:
         return [_argument(value) for value in self.program.outputs]
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Array]) -> list[Array]:
-        """Run a batch of any size.
+        """Run a batch of any size. May be called from several threads at once.
 
         Args:
             output_names: the outputs wanted; all if ``None``.
@@ -81,7 +85,7 @@ class Session:
             One array for each output, the batch first.
 
         Raises:
-            UserError: a name, type or shape does not fit the model.
+            UserError: a name, type or shape does not fit the model, or the session is closed.
         """
         known = [value.name for value in self.program.outputs]
         wanted = known if output_names is None else list(output_names)
@@ -90,23 +94,23 @@ class Session:
                 raise UserError(f"the model has no output {name!r}", fix=f"the outputs are {', '.join(known)}")
         count = check_inputs(self.program.inputs, input_feed)
         images = [{name: array[i : i + 1] for name, array in input_feed.items()} for i in range(count)]
-        results = self._run_images(images, wanted)
+        with self._pool.call():
+            results = self._run_images(images, wanted)
         return [np.concatenate([np.atleast_1d(result[name]) for result in results]) for name in wanted]
 
     @property
     def profile(self) -> list[StepTime]:
-        """Wall time of each step since the session began, summed over all images (and over the threads)."""
-        executors = [self._executor, *(self._workers or [])]
-        images = sum(executor.images for executor in executors)
+        """Wall time of each step since the session began, over all finished images, summed over the threads."""
+        times = [executor.times for executor in self._pool.executors]
+        images = sum(each.images for each in times)
         return [
-            StepTime(*step_name(self.program, index), sum(each.seconds[index] for each in executors), images)
+            StepTime(*step_name(self.program, index), sum(each.seconds[index] for each in times), images)
             for index in range(len(self.program.steps))
         ]
 
     def close(self) -> None:
-        """Give the device's memories back."""
-        for executor in (self._executor, *(self._workers or [])):
-            executor.device.close()
+        """Give the device's memories back. Calls under way on other threads end first; later ones are refused."""
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -118,26 +122,19 @@ class Session:
 
     def _run_images(self, images: list[dict[str, Array]], wanted: Sequence[str]) -> list[dict[str, Array]]:
         """A large batch uses devices beside each other, one thread each; a small one the whole device, in turn."""
-        executors = [self._executor]
-        if len(images) >= self._threads > 1:
-            if self._workers is None:
-                devices = self._device.replicate(self._threads)
-                self._workers = [Executor(self.program, device, self._cpu) for device in devices]
-            executors = self._workers or executors
-        lanes = len(executors)
 
-        def work(lane: int) -> list[dict[str, Array]]:
-            done = []
-            for image in images[lane::lanes]:
-                values = executors[lane].run(image)
-                done.append({name: values[name] for name in wanted})
-            return done
+        def work(image: dict[str, Array], *, whole: bool) -> dict[str, Array]:
+            with self._pool.executor(whole=whole) as executor:
+                values = executor.run(image)
+            return {name: values[name] for name in wanted}
 
-        if lanes == 1:
-            return work(0)
-        with ThreadPoolExecutor(lanes) as pool:
-            parts = list(pool.map(work, range(lanes)))
-        return [parts[i % lanes][i // lanes] for i in range(len(images))]
+        if not len(images) >= self._threads > 1:
+            return [work(image, whole=True) for image in images]
+        threads = ThreadPoolExecutor(self._threads)
+        try:
+            return list(threads.map(functools.partial(work, whole=False), images))
+        finally:
+            threads.shutdown(cancel_futures=True)  # behind an error or an interrupt, the images that wait are not run
 
 
 def _argument(value: Value) -> NodeArg:

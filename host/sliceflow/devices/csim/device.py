@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from sliceflow.devices.base import LaunchReport
@@ -52,16 +51,12 @@ class CsimDevice:
         library.run(program.program, program.weights, memory.data, first, count, self._threads, names)
         return LaunchReport(time.perf_counter() - begin)
 
-    def replicate(self, count: int) -> Sequence[CsimDevice]:
-        """Up to ``count`` further devices; they share the library and divide this device's threads among them."""
+    def replicate(self) -> CsimDevice:
+        """A further device with the same library; one thread executes its layers."""
         library, program, _ = self._loaded()
-        count = min(count, self._threads)
-        made = []
-        for _ in range(count if count > 1 else 0):
-            replica = CsimDevice(self._threads // count, cache=self._cache)
-            replica._library, replica._program, replica._memory = library, program, HostMemory(program)
-            made.append(replica)
-        return made
+        replica = CsimDevice(1, cache=self._cache)
+        replica._library, replica._program, replica._memory = library, program, HostMemory(program)
+        return replica
 
     def close(self) -> None:
         """Give the memory back."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from sliceflow.devices.base import LaunchReport, LayerTrace
@@ -12,10 +11,9 @@ from sliceflow.devices.memory import HostMemory
 from sliceflow.devices.registers import KernelDriver, LayerClocks, Pointers
 from sliceflow.devices.rtl.build import RtlBuildOptions, build_library
 from sliceflow.devices.rtl.simulation import MemoryModel, Simulation
-from sliceflow.errors import InternalError, SliceflowError, UserError
+from sliceflow.errors import InternalError, UserError
 from sliceflow.graph.program import Program
 from sliceflow.hardware.cycles import predict
-from sliceflow.machine import cores
 
 PROGRAM, WEIGHTS, ACTIVATIONS = 0x10_0000_0000, 0x20_0000_0000, 0x30_0000_0000
 """Device addresses of the buffers. They lie above 4 GiB, so that all 64 bits matter."""
@@ -27,7 +25,7 @@ class RtlDevice:
     """Executes descriptors with the simulated SystemVerilog kernel. See ``Device`` for the methods.
 
     Args:
-        threads: simulations that may run beside each other for a batch; all cores if omitted.
+        threads: not used: a simulation runs on one.
         cache: folder for the compiled kernel; ``~/.cache/sliceflow`` if omitted.
         memory: how the simulated memory behaves; the profile's read latency and no stalls if omitted.
         options: how to compile.
@@ -52,7 +50,6 @@ class RtlDevice:
         interrupts: bool = True,
         limit: int | None = None,
     ) -> None:
-        self._threads = threads or cores()
         self._cache = cache or default_cache()
         self._model = memory
         self._trace = trace
@@ -107,24 +104,26 @@ class RtlDevice:
                 if traced is not None:
                     simulation.trace_stop()
                     self._trace = None
-        except SliceflowError:
+        except BaseException:  # an interrupt too must not leave a kernel that is half-way
             simulation.trace_stop()
             simulation.forget()
             simulation.reset()
             raise
         return LaunchReport(time.perf_counter() - begin, tuple(layer.cycles for layer in self.clocks))
 
-    def replicate(self, count: int) -> Sequence[RtlDevice]:
-        """Up to ``count`` further simulations, one for each of this device's threads."""
+    def replicate(self) -> RtlDevice:
+        """A further simulation, on one thread."""
         program, _, _ = self._loaded()
-        count = min(count, self._threads)
-        made = []
-        for _ in range(count if count > 1 else 0):
-            replica = RtlDevice(1, cache=self._cache, memory=self._model, options=self._options, limit=self._limit)
-            replica._library, replica._interrupts = self._library, self._interrupts
-            replica._attach(program)
-            made.append(replica)
-        return made
+        replica = RtlDevice(
+            cache=self._cache,
+            memory=self._model,
+            options=self._options,
+            interrupts=self._interrupts,
+            limit=self._limit,
+        )
+        replica._library = self._library
+        replica._attach(program)
+        return replica
 
     def close(self) -> None:
         """Give the memory and the simulation back."""
