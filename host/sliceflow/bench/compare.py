@@ -15,7 +15,7 @@ from sliceflow.errors import UserError
 from sliceflow.graph.program import CpuStep, FpgaStep, Program, TransformStep
 from sliceflow.hardware.transfer import LINKS, Link, crossing_bytes
 from sliceflow.machine import cores, cpu_model
-from sliceflow.runtime.cpu import CpuLayers, ort_session, told_by
+from sliceflow.runtime.cpu import CpuLayers, fed_to, ort_session, told_by
 from sliceflow.runtime.executor import Executor
 from sliceflow.runtime.values import check_inputs
 
@@ -101,8 +101,9 @@ def _on_cpu(
             why=f"{sorted(wanted)} and {sorted(feed)}",
             fix="name the model that the artifact was made from",
         )
+    given = fed_to(session, feed)
     try:
-        timing = measure(lambda: session.run(None, dict(feed)), warmup=options.warmup, repeats=options.repeats)
+        timing = measure(lambda: session.run(None, given), warmup=options.warmup, repeats=options.repeats)
     except Exception as error:  # ONNX Runtime has no base class for its errors
         raise UserError("ONNX Runtime cannot run the model", where=where, why=told_by(error)) from error
     return {

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sliceflow.errors import UserError
 from sliceflow.files import atomic_file
 from sliceflow.graph.program import Value
+from sliceflow.runtime.values import widened
 
 LARGEST = 1 << 30
 """Largest content of an input file, unpacked, in bytes."""
@@ -28,7 +29,7 @@ def read_arrays(path: Path, inputs: Sequence[Value]) -> dict[str, Array]:
 
     Args:
         path: ``.npz`` with an array for each input (one array of any name serves a single input), or ``.npy``.
-        inputs: the model's inputs.
+        inputs: the model's inputs. For a float32 input the file may hold float16, which is widened.
 
     Raises:
         UserError: the file cannot be read.
@@ -43,11 +44,11 @@ def read_arrays(path: Path, inputs: Sequence[Value]) -> dict[str, Array]:
     except (*_DAMAGED, *_DAMAGED_ZIP) as error:
         raise UserError("this is not a NumPy file with plain arrays", where=where, why=str(error)[:200]) from error
     if len(found) == len(inputs) == 1:
-        return {inputs[0].name: next(iter(found.values()))}
+        return widened(inputs, {inputs[0].name: next(iter(found.values()))})
     if path.suffix == ".npy":
         names = ", ".join(repr(value.name) for value in inputs)
         raise UserError("a .npy file serves a model with one input", where=where, fix=f"write a .npz with {names}")
-    return found
+    return widened(inputs, found)
 
 
 def _npz(path: Path) -> dict[str, Array]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sliceflow.frontend.bind import bind_shapes
+from sliceflow.frontend.forms import notes_of
 from sliceflow.frontend.load import load_model
 from sliceflow.frontend.opset import OPSET
 from sliceflow.frontend.serialize import serialize
 
-__all__ = ["OPSET", "bind_shapes", "load_model", "serialize"]
+__all__ = ["OPSET", "bind_shapes", "load_model", "notes_of", "serialize"]

@@ -13,10 +13,11 @@ from onnx_ir.passes import common
 
 from sliceflow.errors import UserError
 from sliceflow.frontend.external import attach_external
+from sliceflow.frontend.forms import adapt, add_notes, settle_floats
 from sliceflow.frontend.functions import inline_functions
 from sliceflow.frontend.loops import verify_loops
 from sliceflow.frontend.nodes import verify_nodes, verify_windows
-from sliceflow.frontend.opset import upgrade
+from sliceflow.frontend.opset import upgrade, upgrade_by_shape
 from sliceflow.frontend.read import parse, read_file
 from sliceflow.frontend.shapes import infer_shapes, infer_types, set_input_shapes
 from sliceflow.frontend.sizes import verify_sizes
@@ -33,8 +34,8 @@ def load_model(source: Source, *, input_shapes: Mapping[str, Sequence[int]] | No
     """Read a model safely and bring it into the form that ``sliceflow.passes`` describes.
 
     The graph is verified before anything interprets it; functions are inlined; the standard domain is raised to the
-    canonical opset; missing shapes are inferred; the normalizing passes run. Nodes that Sliceflow does not know are
-    kept.
+    canonical opset; other spellings of a network become ours (``sliceflow.frontend.forms``, and ``notes_of`` says what
+    was done); missing shapes are inferred; the normalizing passes run. Nodes that Sliceflow does not know are kept.
 
     Args:
         source: path of an ``.onnx`` file (weights in external files must lie in its folder), its bytes, or a model
@@ -46,11 +47,15 @@ def load_model(source: Source, *, input_shapes: Mapping[str, Sequence[int]] | No
     """
     model, where = _read(source)
     _prepare(model, where)
+    add_notes(model, *settle_floats(model))
     if input_shapes:
         set_input_shapes(model, input_shapes)
     verify_sizes(model, where)  # what the file states; inference is slow on impossible sizes
     infer_types(model)
-    upgrade(model, where)
+    version = upgrade(model, where)
+    infer_shapes(model)
+    adapt(model)
+    upgrade_by_shape(model, version, where)
     verify_windows(model)
     normalize(model)
     infer_shapes(model)

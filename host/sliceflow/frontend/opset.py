@@ -25,12 +25,15 @@ _IR_VERSION = 10
 """The IR version that came with it."""
 
 
-def upgrade(model: ir.Model, where: str) -> None:
-    """Bring the standard domain of a model to the canonical opset, in place, and infer its shapes.
+def upgrade(model: ir.Model, where: str) -> int | None:
+    """Bring the standard domain of a model to the canonical opset, in place, as far as that needs no shapes.
 
     Args:
         model: its types are known as far as inference at the old opset goes.
         where: the model, for messages.
+
+    Returns:
+        The opset that it had; None if it names none.
 
     Raises:
         UserError: a node has no equivalent in the canonical opset.
@@ -45,7 +48,20 @@ def upgrade(model: ir.Model, where: str) -> None:
             node.version = None
     # A model whose initializers are no inputs needs IR version 4 at least.
     model.ir_version = max(model.ir_version or 0, _IR_VERSION)
-    infer_shapes(model)
+    return version
+
+
+def upgrade_by_shape(model: ir.Model, version: int | None, where: str) -> None:
+    """Apply the rules that read shapes, in place, and infer what follows.
+
+    Args:
+        model: as ``upgrade`` left it, with inferred shapes.
+        version: what ``upgrade`` returned.
+        where: the model, for messages.
+
+    Raises:
+        UserError: a node has no equivalent in the canonical opset.
+    """
     if version is not None:
         _apply(SHAPE_RULES, model, version, where)
         infer_shapes(model)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sliceflow.devices.base import Device
 from sliceflow.errors import UserError
 from sliceflow.graph.program import Program, TransformStep
-from sliceflow.runtime.cpu import CpuLayers, ort_session, told_by
+from sliceflow.runtime.cpu import CpuLayers, fed_to, ort_session, told_by
 from sliceflow.runtime.executor import Executor
 
 Array = NDArray[Any]
@@ -46,7 +46,7 @@ def compare_with_onnx(
         feed = {name: array[image : image + 1] for name, array in inputs.items()}
         got = executor.run(feed)
         try:
-            expected = session.run(names, feed)
+            expected = session.run(names, fed_to(session, feed))
         except Exception as error:  # ONNX Runtime has no base class for its errors
             raise UserError(
                 "ONNX Runtime cannot run the model on these inputs", where=where, why=told_by(error)

@@ -46,6 +46,16 @@ def ort_session(model: bytes | str, threads: int | None, *, where: str) -> Any:
     raise UserError("ONNX Runtime refuses the model", where=where, why=told_by(refusals[0])) from refusals[0]
 
 
+def fed_to(session: Any, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """A feed for a program in the types that the model it came from declares: float16 or float64 for our float32."""
+    floats = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
+    wanted = {value.name: floats.get(value.type) for value in session.get_inputs()}
+    return {
+        name: array if wanted.get(name) is None or array.dtype.kind != "f" else array.astype(wanted[name])
+        for name, array in feed.items()
+    }
+
+
 class CpuLayers:
     """The sub-models of a program, ready to run. Safe to use from several threads.
 

@@ -21,7 +21,7 @@ from sliceflow.machine import cores
 from sliceflow.runtime.cpu import CpuLayers
 from sliceflow.runtime.executor import Executor, StepTime, step_name
 from sliceflow.runtime.pool import ExecutorPool
-from sliceflow.runtime.values import check_inputs
+from sliceflow.runtime.values import check_inputs, widened
 
 Array = NDArray[Any]
 
@@ -79,7 +79,7 @@ class Session:
 
         Args:
             output_names: the outputs wanted; all if ``None``.
-            input_feed: an array for each input, the batch first.
+            input_feed: an array for each input, the batch first. For a float32 input it may be float16.
 
         Returns:
             One array for each output, the batch first.
@@ -92,8 +92,9 @@ class Session:
         for name in wanted:
             if name not in known:
                 raise UserError(f"the model has no output {name!r}", fix=f"the outputs are {', '.join(known)}")
-        count = check_inputs(self.program.inputs, input_feed)
-        images = [{name: array[i : i + 1] for name, array in input_feed.items()} for i in range(count)]
+        feed = widened(self.program.inputs, input_feed)
+        count = check_inputs(self.program.inputs, feed)
+        images = [{name: array[i : i + 1] for name, array in feed.items()} for i in range(count)]
         with self._pool.call():
             results = self._run_images(images, wanted)
         return [np.concatenate([np.atleast_1d(result[name]) for result in results]) for name in wanted]

@@ -20,6 +20,20 @@ def shown_shape(value: Value) -> str:
     return f"({', '.join(sizes)})"
 
 
+def widened(inputs: Sequence[Value], feed: Mapping[str, Any]) -> dict[str, Any]:
+    """A feed with float32 for float16 where the model takes float32: exactly the same numbers.
+
+    Models in float16 are compiled in float32, and those who fed them may go on doing so.
+    """
+    types = {value.name: value.dtype for value in inputs}
+    return {
+        name: array.astype(np.float32)
+        if types.get(name) == "float32" and isinstance(array, np.ndarray) and array.dtype == np.float16
+        else array
+        for name, array in feed.items()
+    }
+
+
 def check_inputs(inputs: Sequence[Value], feed: Mapping[str, Any]) -> int:
     """Check names, types, shapes and values of a feed. The batch may have any size, whatever the model says.
 

@@ -22,7 +22,7 @@ def check(
     With its operator, shapes, the reason, and what to do about it. A float model is checked as if it were quantized.
     """
     from sliceflow.cli.building import as_if_quantized, is_quantized
-    from sliceflow.frontend import load_model
+    from sliceflow.frontend import load_model, notes_of
     from sliceflow.hardware.profile import Profile
     from sliceflow.mapping import check as find
 
@@ -43,7 +43,11 @@ def check(
         "fpga_share": fpga_macs / total if total else 0.0,
         "as_if_quantized": as_if,
     }
-    document = {"nodes": [dataclasses.asdict(finding) for finding in findings], "summary": summary}
+    document = {
+        "nodes": [dataclasses.asdict(finding) for finding in findings],
+        "notes": list(notes_of(loaded)),
+        "summary": summary,
+    }
     output.result(document, lambda: _print(findings, summary))
 
 
