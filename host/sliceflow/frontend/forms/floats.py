@@ -103,7 +103,7 @@ def _settle_attribute(node: ir.Node, attribute: ir.Attr, kinds: frozenset[ir.Dat
     return {kind}
 
 
-def _settled(tensor: Any) -> ir.Tensor:
+def _settled(tensor: Any) -> ir.TensorProtocol:
     array = np.asarray(tensor.numpy())
     if array.dtype == np.float64:  # -1.8e308 stands for "never": it stays finite
         limit = np.finfo(np.float32).max
