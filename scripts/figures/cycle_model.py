@@ -20,7 +20,7 @@ import numpy as np
 
 from scripts.figures import record
 from scripts.figures.networks import compiled
-from sliceflow.devices.build import default_cache
+from sliceflow.devices.cache import default_cache
 from sliceflow.devices.registers import KernelDriver, LayerClocks, Pointers
 from sliceflow.devices.rtl.build import build_library
 from sliceflow.devices.rtl.device import ACTIVATIONS, PROGRAM, WEIGHTS, RtlDevice

@@ -20,7 +20,7 @@ from typing import Any
 from scripts.figures import launch, record
 from scripts.figures.keep import Keeper, identity
 from scripts.figures.launch import Kind, run_network
-from sliceflow.devices.build import default_cache
+from sliceflow.devices.cache import default_cache
 from sliceflow.devices.rtl.build import build_library
 from sliceflow.graph.program import Program
 from sliceflow.hardware.cycles import predict

@@ -12,7 +12,7 @@ import numpy as np
 
 from scripts.figures.keep import Keeper
 from sliceflow.devices.base import Device, open_device
-from sliceflow.devices.build import default_cache
+from sliceflow.devices.cache import default_cache
 from sliceflow.devices.rtl.build import build_library
 from sliceflow.devices.rtl.device import RtlDevice
 from sliceflow.graph.descriptor import Descriptor

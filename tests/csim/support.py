@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sliceflow.devices.build import default_cache
+from sliceflow.devices.cache import default_cache
 from sliceflow.devices.csim import BuildOptions, CsimLibrary
 from sliceflow.devices.csim.cases import Case as BenchCase
 from sliceflow.hardware.profile import Profile

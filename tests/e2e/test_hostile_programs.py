@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scripts.fuzzing.hostile_artifacts import descriptor_words, memory_content
-from sliceflow.devices.build import default_cache
+from sliceflow.devices.cache import default_cache
 from sliceflow.devices.csim import BuildOptions, build_testbench
 from sliceflow.devices.csim.cases import Case, write_cases
 from sliceflow.devices.reference import ReferenceDevice

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sliceflow.devices.build import default_cache
+from sliceflow.devices.cache import default_cache
 from sliceflow.devices.registers import KernelDriver, Pointers
 from sliceflow.devices.rtl.build import build_library
 from sliceflow.devices.rtl.simulation import MemoryModel, Simulation

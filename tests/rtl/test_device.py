@@ -16,7 +16,7 @@ import pytest
 
 from sliceflow.cli import main
 from sliceflow.devices.base import LayerTrace
-from sliceflow.devices.build import default_cache
+from sliceflow.devices.cache import default_cache
 from sliceflow.devices.registers import KernelDriver, LayerClocks, Pointers
 from sliceflow.devices.rtl.build import DEFAULT_OPTIONS, RtlBuildOptions, build_library
 from sliceflow.devices.rtl.device import RtlDevice

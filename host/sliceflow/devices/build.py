@@ -1,23 +1,17 @@
-"""What the simulators' builds have in common: a cache named by checksums, compilers, subprocesses with a time limit."""
+"""What the simulators' builds have in common: names that are checksums, compilers, subprocesses with a time limit."""
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
-import logging
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sliceflow.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 TIMEOUT = 600
 """Seconds after which a compiler is given up."""
@@ -25,58 +19,11 @@ _SHOWN = 2000
 """Characters of a tool's messages that an error quotes."""
 
 
-def default_cache() -> Path:
-    """``~/.cache/sliceflow``."""
-    return Path.home() / ".cache" / "sliceflow"
-
-
-def cached(target: Path, make: Callable[[Path], None]) -> Path:
-    """A file or folder of the cache; made unless it is there.
-
-    Args:
-        target: where it belongs. Its name says everything that it depends on, since it is never made again.
-        make: makes it at the path that it is given, in an empty folder beside the target. Processes that want the same
-            target at the same time wait for the first.
-
-    Returns:
-        ``target``.
-
-    Raises:
-        UserError: the cache cannot be written.
-    """
-    try:
-        if target.exists():
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target.with_name(target.name + ".lock")):
-            if not target.exists():
-                with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as scratch:
-                    output = Path(scratch, "out")
-                    make(output)
-                    output.replace(target)
-    except OSError as error:
-        raise UserError(
-            "the simulator cannot be put into the cache",
-            where=str(target.parent),
-            why=str(error),
-            fix="choose a folder that can be written, with room for a few megabytes",
-        ) from error
-    return target
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Holds a lock among processes; it goes with the process that holds it."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def checksum(parts: Iterable[str]) -> str:
     """24 hexadecimal digits that differ if any part does."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(f"{len(part)}:{part}".encode())
+        digest.update(f"{len(part)}:{part}".encode(errors="surrogatepass"))
     return digest.hexdigest()[:24]
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from sliceflow.devices.build import cached, checksum, compiler_identity, default_cache, find_compiler
+from sliceflow.devices.build import checksum, compiler_identity, find_compiler
+from sliceflow.devices.cache import cached, default_cache
 from sliceflow.devices.rtl.verilator import Verilator, find_verilator
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -18,7 +18,7 @@ class CsimDevice:
 
     Args:
         threads: threads that share each layer; all cores if omitted.
-        cache: folder for the compiled library; ``~/.cache/sliceflow`` if omitted.
+        cache: folder for the compiled library; ``default_cache`` if omitted.
     """
 
     name = "csim"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceflow.devices.build import default_cache
+from sliceflow.devices.cache import default_cache
 from sliceflow.devices.csim.build import DEFAULT_OPTIONS, BuildOptions, build_library
 from sliceflow.devices.status import check_status
 from sliceflow.errors import InternalError, UserError
@@ -26,7 +26,7 @@ class CsimLibrary:
 
     Args:
         profile: the accelerator to simulate.
-        cache: folder for the compiled library; ``~/.cache/sliceflow`` if not given.
+        cache: folder for the compiled library; ``default_cache`` if not given.
         options: how to compile.
 
     Raises:

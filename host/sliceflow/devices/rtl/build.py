@@ -6,7 +6,8 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from sliceflow.devices.build import cached, call, checksum, compiler_identity, contents, find_compiler, require
+from sliceflow.devices.build import call, checksum, compiler_identity, contents, find_compiler, require
+from sliceflow.devices.cache import cached
 from sliceflow.devices.rtl.verilator import find_verilator
 from sliceflow.hardware.kernel import TOP, rtl_folder, rtl_parameters
 from sliceflow.hardware.profile import Profile

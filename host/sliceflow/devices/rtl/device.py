@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from sliceflow.devices.base import LaunchReport, LayerTrace
-from sliceflow.devices.build import default_cache
+from sliceflow.devices.cache import default_cache
 from sliceflow.devices.memory import HostMemory
 from sliceflow.devices.registers import KernelDriver, LayerClocks, Pointers
 from sliceflow.devices.rtl.build import RtlBuildOptions, build_library
@@ -26,7 +26,7 @@ class RtlDevice:
 
     Args:
         threads: not used: a simulation runs on one.
-        cache: folder for the compiled kernel; ``~/.cache/sliceflow`` if omitted.
+        cache: folder for the compiled kernel; ``default_cache`` if omitted.
         memory: how the simulated memory behaves; the profile's read latency and no stalls if omitted.
         options: how to compile.
         trace: write the signals of one layer, the first time that it runs.

