@@ -19,6 +19,7 @@ from sliceflow.mapping.onnx_view import Quant
 from sliceflow.mapping.pack import Memory, Splitter, pack_lanes
 from sliceflow.mapping.plan import Add, Core, Kernel, LayerPlan, Pool, TensorSpec
 from sliceflow.mapping.strips import cover_whole, shape_descriptor
+from sliceflow.mapping.sums import Product, align_products
 from sliceflow.passes.sign import never_negative
 from sliceflow.reference.numerics import fixed_point
 
@@ -102,7 +103,7 @@ class Lowering:
         if plan.add is not None:
             self._add(plan, plan.add, layer, values)
         if plan.pool is not None:
-            self._pool(plan.pool, layer)
+            self._pool(plan, plan.pool, layer)
         layer.lanes_base = self.program.append(pack_lanes(splitter, layer, self._profile, values))
         return layer
 
@@ -147,7 +148,7 @@ class Lowering:
         target = plan.main if plan.main is not None else plan.add.quant if plan.add is not None else None
         if target is None:
             raise ValueError("an integer layer has a quantized output")
-        multiplier, shift = _fixed(accumulator / target.scale)
+        multiplier, shift = _fixed(plan, accumulator / target.scale)
         if plan.main is not None:
             layer.out_zero = plan.main.stored_zero
             layer.out_low, layer.out_high = clamp(plan.main, plan.low, plan.high)
@@ -163,7 +164,7 @@ class Lowering:
             raise ValueError("an integer layer has quantized tensors")
         layer.out_zero = plan.main.stored_zero
         layer.out_low, layer.out_high = clamp(plan.main, plan.low, plan.high)
-        multiplier, shift = _fixed(np.array([plan.input.quant.scale / plan.main.scale]))
+        multiplier, shift = _fixed(plan, np.array([plan.input.quant.scale / plan.main.scale]))
         return {"bias": np.array([-plan.input.quant.stored_zero]), "multiplier": multiplier, "shift": shift}
 
     # residual add -----------------------------------------------------------------------------------------------
@@ -179,45 +180,34 @@ class Lowering:
         layer.add_zero = add.quant.stored_zero
         layer.add_low, layer.add_high = clamp(add.quant, add.low, add.high)
         layer.add_other_zero = add.other.quant.stored_zero
-        other, other_shift = (int(v[0]) for v in _fixed(np.array([add.other.quant.scale / add.quant.scale])))
-        layer.add_other_multiplier = other
+        other = _product(plan, (1 << add.other.quant.bits) - 1, add.other.quant.scale / add.quant.scale)
         if add.mode is AddMode.ACCUMULATOR:
-            shift = values["shift"].astype(np.int64)
-            common = np.maximum(shift, other_shift)
-            main_left, other_left = common - shift, common - other_shift
-            self._prove(plan, self._largest, values["multiplier"], main_left, add.other.quant, other, other_left)
+            wanted = Product(self._largest, values["multiplier"].astype(np.int64), values["shift"].astype(np.int64))
+        elif add.main is not None:
+            layer.add_main_zero = add.main.stored_zero
+            wanted = _product(plan, (1 << add.main.bits) - 1, add.main.scale / add.quant.scale)
+        else:
+            raise ValueError("a requantized add has a quantized main operand")
+        aligned = align_products(wanted, other)
+        if aligned is None:
+            raise DoesNotFitError(
+                plan, "the scales of its residual add lie too far apart for 64-bit sums", "check its operands' scales"
+            )
+        main, other = aligned
+        common = np.maximum(main.shift, other.shift)
+        main_left, other_left = common - main.shift, common - other.shift
+        layer.add_other_multiplier = int(other.multiplier[0])
+        if add.mode is AddMode.ACCUMULATOR:
+            values["multiplier"] = main.multiplier.astype(np.int32)
             values |= {"main_left": main_left, "other_left": other_left, "right": common}
             return
-        if add.main is None:
-            raise ValueError("a requantized add has a quantized main operand")
-        main, main_shift = (int(v[0]) for v in _fixed(np.array([add.main.scale / add.quant.scale])))
-        right = max(main_shift, other_shift)
-        layer.add_main_zero, layer.add_main_multiplier = add.main.stored_zero, main
-        layer.add_main_shift, layer.add_other_shift, layer.add_shift = right - main_shift, right - other_shift, right
-        span = (1 << add.main.bits) - 1
-        self._prove(plan, span, main, layer.add_main_shift, add.other.quant, other, layer.add_other_shift)
-
-    @staticmethod
-    def _prove(
-        plan: LayerPlan, main: Any, multiplier: Any, left: Any, addend: Quant, other: int, other_left: Any
-    ) -> None:
-        """Both products and their sum stay inside 62 bits, so that int64 is exact."""
-        span = (1 << addend.bits) - 1
-        pairs = zip(
-            *(np.atleast_1d(np.asarray(v, object)) for v in np.broadcast_arrays(main, multiplier, left, other_left)),
-            strict=True,
-        )
-        for value, factor, main_left, addend_left in pairs:
-            if (int(value) * abs(int(factor)) << int(main_left)) + (span * abs(other) << int(addend_left)) >= 2**62:
-                raise DoesNotFitError(
-                    plan,
-                    "the scales of its residual add lie too far apart for 64-bit sums",
-                    "check the scales of its operands",
-                )
+        layer.add_main_multiplier = int(main.multiplier[0])
+        layer.add_main_shift, layer.add_other_shift = int(main_left[0]), int(other_left[0])
+        layer.add_shift = int(common[0])
 
     # pool -------------------------------------------------------------------------------------------------------
 
-    def _pool(self, pool: Pool, layer: Descriptor) -> None:
+    def _pool(self, plan: LayerPlan, pool: Pool, layer: Descriptor) -> None:
         if pool.mode not in (PoolMode.AVERAGE, PoolMode.GLOBAL_AVERAGE):
             return
         if layer.pool_is_global:
@@ -234,7 +224,7 @@ class Lowering:
                 raise ValueError("an integer pool has quantized tensors")
             layer.pool_in_zero, layer.pool_out_zero = pool.source.stored_zero, pool.quant.stored_zero
             layer.pool_low, layer.pool_high = clamp(pool.quant, pool.low, pool.high)
-            multiplier, shift = _fixed(pool.source.scale / pool.quant.scale * share)
+            multiplier, shift = _fixed(plan, pool.source.scale / pool.quant.scale * share)
             record[:, 0], record[:, 1] = multiplier.view(np.uint32), shift
         if not layer.pool_is_global:
             record[0] = 0
@@ -263,6 +253,18 @@ def _largest_sums(kernel: Kernel, source: Quant, *, nonnegative: bool) -> NDArra
     return largest
 
 
-def _fixed(scales: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+def _fixed(plan: LayerPlan, scales: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     with np.errstate(over="ignore"):
-        return fixed_point(scales.astype(np.float32))
+        ratios = scales.astype(np.float32)
+    if not (ratios < 2.0**31).all():
+        raise DoesNotFitError(
+            plan,
+            f"its output's scale is {float(ratios.max()):g} times finer than its input's, more than 2^31",
+            "check the scales of its output",
+        )
+    return fixed_point(ratios)
+
+
+def _product(plan: LayerPlan, largest: int, scale: float) -> Product:
+    multiplier, shift = _fixed(plan, np.array([scale]))
+    return Product(np.array([largest]), multiplier.astype(np.int64), shift.astype(np.int64))

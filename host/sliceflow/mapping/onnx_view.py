@@ -19,6 +19,9 @@ QUANTIZED_TYPES = ("int8", "uint8", "int16", "uint16")
 _WEIGHT_TYPES = ("int8", "uint8", "int4", "uint4")
 _FAR = 2.0**40
 """Stands for every bias that no accumulator holds."""
+_ACCUMULATOR_SPAN = 2.0**31
+_FLOAT32_STEP = 2.0**-24
+"""Below this share of a float32 number, an addend does not change it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +107,14 @@ class Weights:
     values: NDArray[Any]
     """int16 ``[O, I/group, KH, KW]`` (zero point subtracted, -255..255), or float32."""
     scale: NDArray[np.float64]
-    """One number for each output channel; ones for float weights."""
+    """One number for each output channel, at least 0; ones for float weights."""
 
 
 def weights_of(value: ir.Value | None, out_channels_axis: int = 0) -> Weights | None:
-    """Weights that arrive as DequantizeLinear of a constant of 4 or 8 bits, or as a float constant; None otherwise."""
+    """Weights that arrive as DequantizeLinear of a constant of 4 or 8 bits, or as a float constant; None otherwise.
+
+    A scale of 0 is allowed: it is what ``max|w| / 127`` gives for a channel that was pruned to zeros.
+    """
     if value is None:
         return None
     array = constant(value)
@@ -133,7 +139,7 @@ def weights_of(value: ir.Value | None, out_channels_axis: int = 0) -> Weights | 
     if scale.size == 0 or (zero is not None and zero.size == 0):
         return None
     flat_scale = np.broadcast_to(scale.reshape(-1).astype(np.float64), (count,))
-    if not np.isfinite(flat_scale).all() or (flat_scale <= 0).any():
+    if not np.isfinite(flat_scale).all() or (flat_scale < 0).any():
         return None
     values = stored.astype(np.int16)
     if zero is not None and zero.any():
@@ -142,41 +148,93 @@ def weights_of(value: ir.Value | None, out_channels_axis: int = 0) -> Weights | 
     return Weights(values, np.array(flat_scale))
 
 
+def with_live_scales(weights: Weights, bias: ir.Value | None, source: Quant) -> Weights:
+    """The same weights, with a scale in every channel at which an accumulator can hold the bias.
+
+    Where a scale is 0, or so small that the layer's bias needs more than 32 bits at it and the weights' share of the
+    sum is lost in float32 next to the bias, the channel is its bias alone: its weights become zeros, and its scale the
+    usual one of the layer, or a larger one that the bias needs. All other channels keep what they have.
+
+    Args:
+        weights: integer weights.
+        bias: the layer's bias input; None means zero.
+        source: quantization of the layer's input.
+    """
+    count = weights.scale.size
+    real = _real_bias(bias, count)
+    if real is None:
+        return weights
+    accumulator = source.scale * weights.scale
+    reach = max(source.high - source.zero_point, source.zero_point - source.low)
+    share = np.abs(weights.values.astype(np.int64)).reshape(count, -1).sum(axis=1) * reach * accumulator
+    lost = (np.abs(real) >= _ACCUMULATOR_SPAN * accumulator) & (share <= _FLOAT32_STEP * np.abs(real))
+    dead = (weights.scale == 0) | lost
+    if not dead.any():
+        return weights
+    needed = np.abs(real) * _FLOAT32_STEP / source.scale
+    usual = float(np.median(weights.scale[~dead])) if not dead.all() else float(needed.max()) or 1.0
+    values = weights.values.copy()
+    values[dead] = 0
+    return Weights(values, np.where(dead, np.maximum(needed, usual), weights.scale))
+
+
 def bias_of(value: ir.Value | None, accumulator_scale: NDArray[np.float64]) -> NDArray[np.int64] | None:
     """An integer bias at the accumulator's scale from a constant float bias or DequantizeLinear of a constant.
 
     Args:
         value: the bias input, ``[O]``; None means zero.
-        accumulator_scale: ``s_x * s_w[o]``.
+        accumulator_scale: ``s_x * s_w[o]``, over zero.
 
     Returns:
         ``[O]`` int64, or None if the bias is not a constant.
     """
-    count = accumulator_scale.size
-    if value is None:
-        return np.zeros(count, np.int64)
-    node = value.producer()
-    if is_op(node, "DequantizeLinear"):
-        assert node is not None
-        stored, scale, zero = (constant(input_at(node, i)) for i in range(3))
-        if stored is None or scale is None or (zero is None and input_at(node, 2) is not None):
-            return None
-        if stored.size != count or any(each is not None and each.size not in (1, count) for each in (scale, zero)):
-            return None
-        centred = stored.reshape(-1).astype(np.int64) - (0 if zero is None else zero.reshape(-1).astype(np.int64))
-        # The same scale up to float32 rounding: the integers are the bias, as in ONNX Runtime's QLinearConv.
-        if stored.dtype == np.int32 and np.allclose(scale.reshape(-1), accumulator_scale, rtol=1e-5, atol=0):
-            return centred
-        real = centred * scale.reshape(-1).astype(np.float64)
-    else:
-        array = constant(value)
-        if array is None:
-            return None
-        real = array.reshape(-1).astype(np.float64)
-    if real.size != count:
+    real = _real_bias(value, accumulator_scale.size)
+    if real is None:
         return None
     with np.errstate(all="ignore"):
-        steps = real / accumulator_scale
+        steps = np.rint(np.clip(real / accumulator_scale, -_FAR, _FAR))
     if np.isnan(steps).any():
         return None
-    return np.rint(np.clip(steps, -_FAR, _FAR)).astype(np.int64)
+    stored = _stored_bias(value)
+    if stored is not None and stored.integers.dtype == np.int32:
+        # The same scale up to float32 rounding: the integers are the bias, as in ONNX Runtime's QLinearConv.
+        same = np.isclose(stored.scale, accumulator_scale, rtol=1e-5, atol=0)
+        steps = np.where(same, stored.centred, steps)
+    return steps.astype(np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class _StoredBias:
+    """Integers behind DequantizeLinear: ``real = scale * centred``, each ``[O]`` or one number."""
+
+    integers: NDArray[Any]
+    centred: NDArray[np.int64]
+    scale: NDArray[np.float64]
+
+
+def _stored_bias(value: ir.Value | None) -> _StoredBias | None:
+    node = value.producer() if value is not None else None
+    if node is None or not is_op(node, "DequantizeLinear"):
+        return None
+    stored, scale, zero = (constant(input_at(node, i)) for i in range(3))
+    if stored is None or scale is None or (zero is None and input_at(node, 2) is not None):
+        return None
+    if any(each is not None and each.size not in (1, stored.size) for each in (scale, zero)):
+        return None
+    centred = stored.reshape(-1).astype(np.int64) - (0 if zero is None else zero.reshape(-1).astype(np.int64))
+    return _StoredBias(stored, centred, scale.reshape(-1).astype(np.float64))
+
+
+def _real_bias(value: ir.Value | None, count: int) -> NDArray[np.float64] | None:
+    """The bias as real numbers ``[O]``, None if it is not a constant of so many."""
+    if value is None:
+        return np.zeros(count)
+    stored = _stored_bias(value)
+    array = constant(value)
+    if stored is not None:
+        real = stored.centred * stored.scale
+    elif array is not None:
+        real = array.reshape(-1).astype(np.float64)
+    else:
+        return None
+    return real if real.size == count else None

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from sliceflow.graph.descriptor import PoolMode
 from sliceflow.hardware.profile import Profile
-from sliceflow.mapping.onnx_view import Quant, Weights, bias_of, chw, weights_of
+from sliceflow.mapping.onnx_view import Quant, Weights, bias_of, chw, weights_of, with_live_scales
 from sliceflow.mapping.plan import Kernel, Refusal, TensorSpec
 from sliceflow.passes.view import attribute, constant, input_at, is_op, static_shape
 
@@ -31,6 +31,8 @@ def read_kernel(node: ir.Node, source: TensorSpec, *, is_float: bool) -> Kernel 
         )
     if is_float and not np.isfinite(weights.values).all():
         return Refusal("its weights hold NaN or infinity", "train or export the model again")
+    if source.quant is not None:
+        weights = with_live_scales(weights, input_at(node, 2), source.quant)
     if node.op_type == "Gemm":
         return _gemm_kernel(node, source, weights, is_float=is_float)
     values = weights.values[:, :, None, :] if weights.values.ndim == 3 else weights.values
