@@ -16,7 +16,7 @@ from sliceflow.passes.view import attribute, constant, input_at, is_op
 
 QUANTIZED_TYPES = ("int8", "uint8", "int16", "uint16")
 """Types of a quantized activation."""
-_WEIGHT_TYPES = ("int8", "uint8", "int4", "uint4")
+_WEIGHT_TYPES = ("int8", "uint8", "int4", "uint4", "int16")
 _FAR = 2.0**40
 """Stands for every bias that no accumulator holds."""
 _ACCUMULATOR_SPAN = 2.0**31

@@ -26,7 +26,7 @@ from sliceflow.quantization.unary import Cluster, find_clusters
 
 _LAYERS = frozenset({"Conv", "Gemm"})
 _CLAMPS = frozenset({"Relu", "Clip"})
-_AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
+AVERAGES = frozenset({"AveragePool", "GlobalAveragePool"})
 _MOVES = frozenset(
     {"DepthToSpace", "Flatten", "GlobalMaxPool", "MaxPool", "Reshape", "Resize", "Slice", "SpaceToDepth", "Split"}
     | {"Squeeze", "Transpose", "Unsqueeze"}
@@ -93,11 +93,11 @@ def place(graph: ir.Graph, exclude: frozenset[str] = frozenset()) -> Placement:
         adds = [node for node in joins if node.op_type == "Add"]
         if not _attach(adds, clamps, exclude):
             break
-    pools = [node for node in nodes if node.op_type in _AVERAGES and _all_float32(node)]
+    pools = [node for node in nodes if node.op_type in AVERAGES and _all_float32(node)]
     concats = [node for node in nodes if _is_concat(node)]
     core = {*layers, *adds, *pools, *concats, *clamps}
     clusters = [cluster for cluster in clusters if cluster.has_activation or _touches(cluster, core)]
-    moves = [node for node in nodes if _is_move(node)]
+    moves = [node for node in nodes if is_move(node)]
 
     inner = {owner.outputs[0] for owner in clamps.values()}
     inner |= _accumulated(adds, set(layers), list(graph))
@@ -162,7 +162,7 @@ def _is_concat(node: ir.Node) -> bool:
     return node.op_type == "Concat" and len(node.inputs) > 0 and _all_float32(node)
 
 
-def _is_move(node: ir.Node) -> bool:
+def is_move(node: ir.Node) -> bool:
     if node.op_type not in _MOVES or not _all_float32(node):
         return False
     if node.op_type != "Resize":
