@@ -163,6 +163,7 @@ def _is_concat(node: ir.Node) -> bool:
 
 
 def is_move(node: ir.Node) -> bool:
+    """Whether a node only moves or selects float values, so that its result has the scale of its input."""
     if node.op_type not in _MOVES or not _all_float32(node):
         return False
     if node.op_type != "Resize":

@@ -35,8 +35,11 @@ class Chain:
     @property
     def is_closed(self) -> bool:
         """Whether both bounds are integers: what comes out is an integer of few bits."""
-        return math.isfinite(self.low) and math.isfinite(self.high) and self.low == int(self.low) and (
-            self.high == int(self.high)
+        return (
+            math.isfinite(self.low)
+            and math.isfinite(self.high)
+            and self.low == int(self.low)
+            and (self.high == int(self.high))
         )
 
 

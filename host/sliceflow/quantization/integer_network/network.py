@@ -42,8 +42,8 @@ class IntegerNetwork:
     obstacle: str = ""
 
 
-class _Obstacle(Exception):  # noqa: N818 - no error for users
-    pass
+class _Obstacle(Exception):
+    """A part that cannot be taken; its text says which and why."""
 
 
 def find_integer_network(
@@ -298,7 +298,9 @@ class _Taking:
             x_scale, y_scale = scale[layer.source], scale[layer.chain.end]
             weights = requantized(layer.codes, layer.chain, y_scale / x_scale)
             if weights is None:
-                raise _Obstacle(f"the Floor behind {layer.node.op_type} {layer.node.name} needs finer scales than float32")
+                raise _Obstacle(
+                    f"the Floor behind {layer.node.op_type} {layer.node.name} needs finer scales than float32"
+                )
             if len(layer.node.inputs) < 3 or layer.node.inputs[2] is None:
                 layer.node.resize_inputs(3)
                 zeros = np.zeros(len(layer.codes.bias), np.float32)
@@ -329,7 +331,9 @@ def _shorten(node: ir.Node, chain: Chain, parameters: Affine) -> ir.Value:
     first, last = node.outputs[0], chain.nodes[-1]
     if (chain.low, chain.high) != (limits.min, limits.max):
         bounds = [
-            named_initializer(graph, np.array(each * parameters.scale, np.float32), unique_name(graph, f"{name}_{word}"))
+            named_initializer(
+                graph, np.array(each * parameters.scale, np.float32), unique_name(graph, f"{name}_{word}")
+            )
             for each, word in ((chain.low, "low"), (chain.high, "high"))
         ]
         become(last, "Clip", [first, *bounds])
