@@ -11,15 +11,18 @@ import logging
 
 import onnx_ir as ir
 
+from sliceflow.frontend.forms.channels_last import ChannelsLast
 from sliceflow.frontend.forms.contrib_qdq import ContribQdq
 from sliceflow.frontend.forms.floats import settle_floats
 from sliceflow.frontend.forms.form import Form
+from sliceflow.frontend.forms.integer_moves import IntegerMoves
+from sliceflow.frontend.forms.qoperator import QOperator
 from sliceflow.frontend.opset import OPSET
 from sliceflow.frontend.shapes import infer_shapes
 
 logger = logging.getLogger(__name__)
 
-FORMS: tuple[type[Form], ...] = (ContribQdq,)
+FORMS: tuple[type[Form], ...] = (ContribQdq, ChannelsLast, QOperator, IntegerMoves)
 """All forms, in the order in which they are looked for."""
 _MAX_ROUNDS = 20
 _NOTES = "sliceflow.import_notes"
