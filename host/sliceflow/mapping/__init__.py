@@ -1,5 +1,5 @@
 """To FPGA: merge, place, transform and adjust a normalized model into a program for the accelerator."""
 
-from sliceflow.mapping.compiler import Finding, Trace, check, compile_model, trace_compilation
+from sliceflow.mapping.compiler import Finding, Mapped, Trace, check, compile_model, map_model, pack, trace_compilation
 
-__all__ = ["Finding", "Trace", "check", "compile_model", "trace_compilation"]
+__all__ = ["Finding", "Mapped", "Trace", "check", "compile_model", "map_model", "pack", "trace_compilation"]

@@ -12,18 +12,21 @@ import onnx_ir as ir
 from sliceflow.errors import UserError
 from sliceflow.frontend import bind_shapes
 from sliceflow.graph.program import Program
-from sliceflow.graph.validate import validate_program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping.emit import emit
 from sliceflow.mapping.legalize import legalize
 from sliceflow.mapping.lower import DoesNotFitError
+from sliceflow.mapping.lowered import Lowered, lower_layers
 from sliceflow.mapping.partition import Partition, is_glue, macs_of, partition
-from sliceflow.mapping.plan import LayerPlan, Refusal
+from sliceflow.mapping.plan import Refusal
 from sliceflow.mapping.schedule import Action, Scheduler
 from sliceflow.mapping.unroll import unroll_stems
 from sliceflow.passes.view import constant, is_op, static_shape
 
 logger = logging.getLogger(__name__)
+
+ASKED = Refusal("you asked for the CPU (--cpu)", "leave out --cpu")
+"""The reason of nodes that the user keeps on the CPU."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,35 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mapped:
+    """A model divided, ordered and lowered: all that decides what runs where, before any constant is packed.
+
+    Attributes:
+        model: the legalized graph.
+        merged: the accelerator layers and why other nodes are none.
+        final: the same with the stems that the host unrolls.
+        actions: the schedule with its transforms.
+        lowered: the layers; None if there is none.
+    """
+
+    model: ir.Model
+    merged: Partition
+    final: Partition
+    actions: Sequence[Action]
+    lowered: Lowered | None
+
+    @property
+    def fpga_macs(self) -> int:
+        """Multiply-accumulates of one image on the accelerator."""
+        return sum(unit.macs for unit in self.merged.layers)
+
+    @property
+    def on_fpga(self) -> set[str]:
+        """Names of the nodes that accelerator layers and concatenations execute."""
+        return {str(node.name) for node in self.merged.mapped}
+
+
+@dataclasses.dataclass(frozen=True)
 class Trace:
     """The intermediate results of a compilation, for dumps and drawings.
 
@@ -61,47 +93,56 @@ class Trace:
     program: Program
 
 
-class CompileOptions(TypedDict, total=False):
-    """What else can be asked of a compilation; ``trace_compilation`` says what each means."""
+class MapOptions(TypedDict, total=False):
+    """What else can be asked of the mapping; ``map_model`` says what each means."""
 
-    cpu_nodes: Collection[str]
+    cpu_nodes: Collection[str] | Mapping[str, Refusal]
     input_shapes: Mapping[str, Sequence[int]] | None
     keep_islands: bool
     unroll: bool
 
 
 def compile_model(
-    model: ir.Model, profile: Profile, *, name: str, source_sha256: str, **options: Unpack[CompileOptions]
+    model: ir.Model, profile: Profile, *, name: str, source_sha256: str, **options: Unpack[MapOptions]
 ) -> Program:
-    """Compile a normalized model; see ``trace_compilation`` for the arguments and errors."""
+    """Compile a normalized model; see ``map_model`` for the arguments and errors."""
     return trace_compilation(model, profile, name=name, source_sha256=source_sha256, **options).program
 
 
 def trace_compilation(
+    model: ir.Model, profile: Profile, *, name: str, source_sha256: str, **options: Unpack[MapOptions]
+) -> Trace:
+    """Compile a normalized model and keep what each step made; see ``map_model`` for the arguments.
+
+    Raises:
+        UserError: nothing can run on the accelerator, or the model cannot be taken at all.
+    """
+    mapped = map_model(model, profile, **options)
+    program = pack(mapped, profile, name=name, source_sha256=source_sha256)
+    return Trace(mapped.merged, mapped.actions, program)
+
+
+def map_model(
     model: ir.Model,
     profile: Profile,
     *,
-    name: str,
-    source_sha256: str,
-    cpu_nodes: Collection[str] = (),
+    cpu_nodes: Collection[str] | Mapping[str, Refusal] = (),
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     keep_islands: bool = False,
     unroll: bool = True,
-) -> Trace:
-    """Compile a normalized model and keep what each step made.
+) -> Mapped:
+    """Decide what runs where. A layer that cannot be lowered goes to the CPU, and the steps run again.
 
     Args:
         model: from ``sliceflow.frontend.load_model``, quantized (QDQ) for integer profiles.
         profile: the accelerator.
-        name: name of the model.
-        source_sha256: checksum of the file it came from.
-        cpu_nodes: names of nodes that must stay on the CPU.
+        cpu_nodes: names of nodes that must stay on the CPU, with the reason to report if it is not the user's wish.
         input_shapes: shapes for dynamic inputs.
         keep_islands: keep small islands on the accelerator even where the crossings cost more.
         unroll: let the host unroll the kernels of stems where that pays (``sliceflow.mapping.unroll``).
 
     Raises:
-        UserError: nothing can run on the accelerator, or the model cannot be taken at all.
+        UserError: the model cannot be taken at all.
     """
     bound = bind_shapes(model, input_shapes=input_shapes)
     legalize(bound)
@@ -109,11 +150,11 @@ def trace_compilation(
     while True:
         merged = partition(bound, profile, forbidden=forbidden, keep_islands=keep_islands)
         if not merged.layers:
-            raise _nothing_mapped(merged, profile)
-        mapped = unroll_stems(merged, profile) if unroll else merged
-        actions = Scheduler(bound, mapped).run()
+            return Mapped(bound, merged, merged, (), None)
+        final = unroll_stems(merged, profile) if unroll else merged
+        actions = Scheduler(bound, final).run()
         try:
-            program = emit(bound, mapped, actions, profile, name=name, source_sha256=source_sha256)
+            return Mapped(bound, merged, final, actions, lower_layers(actions, profile))
         except DoesNotFitError as error:
             logger.info("%s stays on the CPU: %s", error.plan.name, error.reason)
             refusal = Refusal(error.reason, error.fix)
@@ -121,42 +162,40 @@ def trace_compilation(
             if not added:
                 raise UserError(error.reason, where=f"layer {error.plan.name}") from error
             forbidden |= added
-            continue
-        validate_program(
-            program.descriptors, profile, program.program.size, program.weights.size, program.activation_words
-        )
-        return Trace(merged, actions, program)
 
 
-def check(
-    model: ir.Model,
-    profile: Profile,
-    *,
-    cpu_nodes: Collection[str] = (),
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-) -> tuple[list[Finding], int]:
-    """Every node that does not run on the accelerator, in one go.
+def pack(mapped: Mapped, profile: Profile, *, name: str, source_sha256: str) -> Program:
+    """The program of a mapped model.
 
-    Args:
-        model: a normalized model, quantized for integer profiles.
-        profile: the accelerator.
-        cpu_nodes: names of nodes that must stay on the CPU.
-        input_shapes: shapes for dynamic inputs.
+    Raises:
+        UserError: nothing can run on the accelerator.
+    """
+    if mapped.lowered is None:
+        raise _nothing_mapped(mapped.merged, profile)
+    return emit(
+        mapped.model, mapped.final, mapped.actions, mapped.lowered, profile, name=name, source_sha256=source_sha256
+    )
+
+
+def check(model: ir.Model, profile: Profile, **options: Unpack[MapOptions]) -> tuple[list[Finding], int]:
+    """Every node that does not run on the accelerator, in one go; see ``map_model`` for the arguments.
 
     Returns:
         The findings in execution order, and the multiply-accumulates that do run on the accelerator.
     """
-    bound = bind_shapes(model, input_shapes=input_shapes)
-    legalize(bound)
-    found = partition(bound, profile, forbidden=_forbidden(bound, cpu_nodes))
-    mapped = found.mapped
-    findings = []
-    for node in found.order:
-        if node in mapped or is_glue(node):
+    mapped = map_model(model, profile, **options)
+    return findings(mapped), mapped.fpga_macs
+
+
+def findings(mapped: Mapped) -> list[Finding]:
+    """Every node of a mapped model that does not run on the accelerator, in execution order."""
+    on_fpga, found = mapped.merged.mapped, []
+    for node in mapped.merged.order:
+        if node in on_fpga or is_glue(node):
             continue
-        refusal = found.refusals.get(node, Refusal("it is not part of any accelerator layer", ""))
+        refusal = mapped.merged.refusals.get(node, Refusal("it is not part of any accelerator layer", ""))
         dims = [static_shape(value) for value in node.inputs if value is not None and not _is_constant(value)]
-        findings.append(
+        found.append(
             Finding(
                 node=str(node.name),
                 op=node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}",
@@ -166,7 +205,7 @@ def check(
                 macs=macs_of(node),
             )
         )
-    return findings, sum(unit.macs for unit in found.layers if isinstance(unit, LayerPlan))
+    return found
 
 
 def _is_constant(value: ir.Value) -> bool:
@@ -176,7 +215,7 @@ def _is_constant(value: ir.Value) -> bool:
     return constant(source) is not None
 
 
-def _forbidden(model: ir.Model, cpu_nodes: Collection[str]) -> dict[ir.Node, Refusal]:
+def _forbidden(model: ir.Model, cpu_nodes: Collection[str] | Mapping[str, Refusal]) -> dict[ir.Node, Refusal]:
     by_name = {str(node.name): node for node in model.graph}
     unknown = sorted(set(cpu_nodes) - set(by_name))
     if unknown:
@@ -184,7 +223,8 @@ def _forbidden(model: ir.Model, cpu_nodes: Collection[str]) -> dict[ir.Node, Ref
             f"the model has no node called {', '.join(map(repr, unknown))}",
             fix="use the names that `sliceflow check` or the compile report prints",
         )
-    return {by_name[name]: Refusal("you asked for the CPU (--cpu)", "leave out --cpu") for name in cpu_nodes}
+    reasons = cpu_nodes if isinstance(cpu_nodes, Mapping) else dict.fromkeys(cpu_nodes, ASKED)
+    return {by_name[name]: reason for name, reason in reasons.items()}
 
 
 def _nothing_mapped(found: Partition, profile: Profile) -> UserError:

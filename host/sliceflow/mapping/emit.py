@@ -1,4 +1,4 @@
-"""From a schedule to a program: lanes, addresses, descriptors, steps and the report."""
+"""From a schedule and its lowered layers to a program: memories, steps and the report."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from sliceflow.graph.program import (
 from sliceflow.hardware import cycles
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import submodel
-from sliceflow.mapping.allocate import Lifetime, allocate
-from sliceflow.mapping.layout import Layout, assign_lanes, share_buffers
-from sliceflow.mapping.lower import Lowering, Placement
+from sliceflow.mapping.layout import Layout
+from sliceflow.mapping.lower import Placement
+from sliceflow.mapping.lowered import Lowered, touched
 from sliceflow.mapping.partition import Partition, is_glue, macs_of
-from sliceflow.mapping.plan import ConcatPlan, LayerPlan, TensorSpec
+from sliceflow.mapping.plan import LayerPlan
 from sliceflow.mapping.schedule import Action, CpuWork, ToDevice, ToHost
 from sliceflow.passes.view import static_shape
 
@@ -38,7 +38,14 @@ logger = logging.getLogger(__name__)
 
 
 def emit(
-    model: ir.Model, found: Partition, actions: Sequence[Action], profile: Profile, *, name: str, source_sha256: str
+    model: ir.Model,
+    found: Partition,
+    actions: Sequence[Action],
+    lowered: Lowered,
+    profile: Profile,
+    *,
+    name: str,
+    source_sha256: str,
 ) -> Program:
     """Build the program.
 
@@ -46,20 +53,13 @@ def emit(
         model: the legalized graph; its interface becomes the program's.
         found: the partition, for reasons.
         actions: the schedule.
+        lowered: its layers.
         profile: the accelerator.
         name: name of the model.
         source_sha256: checksum of the file it came from.
-
-    Raises:
-        DoesNotFitError: a layer cannot run on this profile after all.
     """
-    plans = [action for action in actions if isinstance(action, LayerPlan)]
-    concats = [action for action in actions if isinstance(action, ConcatPlan)]
-    layouts = assign_lanes(plans, concats, profile)
-    placement, words = _place(actions, layouts, concats, profile)
-    lowering = Lowering(profile, placement, len(plans))
-    descriptors = tuple(lowering.lower(plan, number) for number, plan in enumerate(plans))
-    program = lowering.program.image()
+    descriptors, layouts = lowered.descriptors, lowered.placement.layouts
+    program = lowered.program.image()
     encoded = np.frombuffer(encode_descriptors(descriptors, profile), np.uint8)
     program[: encoded.size] = encoded
     reporter = _Reporter(found, profile, layouts)
@@ -76,47 +76,20 @@ def emit(
         profile=profile,
         inputs=tuple(_interface(value) for value in model.graph.inputs),
         outputs=tuple(_interface(value) for value in model.graph.outputs),
-        tensors=_tensors(layouts, placement, actions),
+        tensors=_tensors(layouts, lowered.placement, actions),
         layers=tuple(reporter.layers(actions, descriptors, estimates)),
         steps=tuple(steps),
         descriptors=descriptors,
         program=program,
-        weights=lowering.weights.image(),
-        activation_words=words,
+        weights=lowered.weights.image(),
+        activation_words=lowered.activation_words,
         cpu_models=models,
     )
 
 
-def _touched(action: Action) -> list[TensorSpec]:
-    if isinstance(action, LayerPlan):
-        return [*action.inputs, action.output]
-    if isinstance(action, ConcatPlan):
-        return [*action.parts, action.output]
-    return [action.tensor] if isinstance(action, (ToDevice, ToHost)) else []
-
-
-def _place(
-    actions: Sequence[Action], layouts: dict[ir.Value, Layout], concats: Sequence[ConcatPlan], profile: Profile
-) -> tuple[Placement, int]:
-    homes = share_buffers(concats, layouts)
-    words: dict[ir.Value, int] = {}
-    uses: dict[ir.Value, list[int]] = {}
-    for time, action in enumerate(actions):
-        for tensor in _touched(action):
-            root = homes[tensor.value].root
-            uses.setdefault(root, []).append(time)
-            if root is tensor.value:
-                words[root] = layouts[root].slices * tensor.height * tensor.width
-    lives = {root: Lifetime(words[root], min(times), max(times)) for root, times in uses.items()}
-    # Tensors begin on a memory beat, so that a read never shares its first beat with another tensor.
-    align = max(1, profile.beat_bytes // profile.word_bytes)
-    bases, total = allocate(lives, align=align)
-    return Placement(layouts, homes, bases), total
-
-
 def _tensors(layouts: dict[ir.Value, Layout], placement: Placement, actions: Sequence[Action]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
-    for tensor in (tensor for action in actions for tensor in _touched(action)):
+    for tensor in (tensor for action in actions for tensor in touched(action)):
         layout, quant = layouts[tensor.value], tensor.quant
         found[tensor.name] = Tensor(
             name=tensor.name,

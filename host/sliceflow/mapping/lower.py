@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import AddMode, Descriptor, PoolMode
 from sliceflow.graph.program import lane_index
 from sliceflow.hardware.profile import Profile
@@ -18,6 +19,7 @@ from sliceflow.mapping.layout import Home, Layout
 from sliceflow.mapping.onnx_view import Quant
 from sliceflow.mapping.pack import Memory, Splitter, pack_lanes
 from sliceflow.mapping.plan import Add, Core, Kernel, LayerPlan, Pool, TensorSpec
+from sliceflow.mapping.refusals import planes_of
 from sliceflow.mapping.strips import cover_whole, shape_descriptor
 from sliceflow.mapping.sums import Product, align_products
 from sliceflow.passes.sign import never_negative
@@ -80,7 +82,11 @@ class Lowering:
         self.weights = Memory(profile.beat_bytes)
 
     def lower(self, plan: LayerPlan, number: int) -> Descriptor:
-        """The complete descriptor of a layer; its constants are appended to the memories."""
+        """The complete descriptor of a layer; its constants get their places in the memories.
+
+        Raises:
+            DoesNotFitError: the layer cannot run on this profile after all.
+        """
         layer = size_layer(plan, self._placement.layouts, self._profile)
         layer.layer = number
         layer.in_base = self._placement.base(plan.input)
@@ -88,8 +94,9 @@ class Lowering:
         splitter = self._splitter(plan, layer)
         values: dict[str, NDArray[Any]] = {}
         if plan.kernel is not None and splitter is not None:
-            layer.weight_planes = len(splitter.planes)
-            layer.weights_base = self.weights.append(splitter.packed())
+            if not self._profile.is_float:
+                layer.weight_planes = planes_of(plan.kernel.weights, self._profile.weight_bits)
+            layer.weights_base = self.weights.append(geometry.weight_bytes(layer, self._profile), splitter.packed)
             values = self._main(plan, plan.kernel, layer)
         elif self._profile.is_float and (plan.low, plan.high, plan.leaky) != (-math.inf, math.inf, 1.0):
             self._clamp(plan, layer)
@@ -99,12 +106,15 @@ class Lowering:
             layer.requantize = 0
         if plan.table is not None:
             layer.table_mode = plan.table_mode
-            layer.table_base = self.program.append(plan.table.view(np.uint8))
+            table = plan.table.view(np.uint8)
+            layer.table_base = self.program.append(table.size, lambda: table)
         if plan.add is not None:
             self._add(plan, plan.add, layer, values)
         if plan.pool is not None:
             self._pool(plan, plan.pool, layer)
-        layer.lanes_base = self.program.append(pack_lanes(splitter, layer, self._profile, values))
+        layer.lanes_base = self.program.append(
+            geometry.lane_bytes(layer, self._profile), lambda: pack_lanes(splitter, layer, self._profile, values)
+        )
         return layer
 
     def _splitter(self, plan: LayerPlan, layer: Descriptor) -> Splitter | None:
@@ -228,7 +238,8 @@ class Lowering:
             record[:, 0], record[:, 1] = multiplier.view(np.uint32), shift
         if not layer.pool_is_global:
             record[0] = 0
-        layer.pool_scales_base = self.program.append(record.reshape(-1).view(np.uint8))
+        packed = record.reshape(-1).view(np.uint8)
+        layer.pool_scales_base = self.program.append(packed.size, lambda: packed)
 
 
 def clamp(quant: Quant, low: float, high: float) -> tuple[int, int]:

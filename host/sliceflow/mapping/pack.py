@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,6 @@ class Splitter:
         self._inputs = inputs
         self._outputs = outputs
         self._lanes = geometry.lanes(layer, profile)
-        self.planes = _planes(kernel.weights, profile)
 
     def channels_of(self, group: int, out: int) -> tuple[Indices, Indices]:
         """Output channels of one output group, and their lanes in it."""
@@ -61,11 +60,11 @@ class Splitter:
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """Weights of one output group after the other, each ``[passes, block elements]``."""
-        layer = self._layer
+        layer, planes = self._layer, _planes(self._kernel.weights, self._profile)
         for group in range(layer.groups):
             for out in range(geometry.output_groups(layer, self._profile)):
                 channels, lanes = self.channels_of(group, out)
-                for plane in self.planes:
+                for plane in planes:
                     slab = self._slab(plane[channels], channels, lanes, group)
                     yield self._ordered(slab)
 
@@ -179,7 +178,7 @@ def pad_to_beats(raw: Bytes, beat_bytes: int) -> Bytes:
 
 
 class Memory:
-    """A memory image that grows beat by beat.
+    """A memory image that grows beat by beat. What it holds is made when the image is wanted, not before.
 
     Args:
         beat_bytes: bytes of a beat.
@@ -188,19 +187,30 @@ class Memory:
 
     def __init__(self, beat_bytes: int, reserved: int = 0) -> None:
         self._beat = beat_bytes
-        self._parts = [np.zeros(reserved * beat_bytes, np.uint8)]
+        self._reserved = reserved
         self._beats = reserved
+        self._parts: list[tuple[int, Callable[[], Bytes]]] = []
 
-    def append(self, raw: Bytes) -> int:
-        """Add bytes, filled up to whole beats; returns their first beat."""
+    @property
+    def size(self) -> int:
+        """Bytes of the image."""
+        return self._beats * self._beat
+
+    def append(self, size: int, make: Callable[[], Bytes]) -> int:
+        """Add ``size`` bytes, which ``make`` returns, filled up to whole beats; returns their first beat."""
         first = self._beats
-        padded = pad_to_beats(raw, self._beat)
-        self._parts.append(padded)
-        self._beats += math.ceil(padded.size / self._beat)
+        self._parts.append((size, make))
+        self._beats += math.ceil(size / self._beat)
         if self._beats >= 2**32:
             raise UserError("the model's constants exceed the accelerator's address space of 2^32 beats")
         return first
 
     def image(self) -> Bytes:
         """The whole memory."""
-        return np.concatenate(self._parts)
+        parts = [np.zeros(self._reserved * self._beat, np.uint8)]
+        for size, make in self._parts:
+            raw = make()
+            if raw.size != size:
+                raise ValueError(f"{raw.size} bytes where {size} were announced")
+            parts.append(pad_to_beats(raw, self._beat))
+        return np.concatenate(parts)
