@@ -66,7 +66,8 @@ def outputs_of(path: Path, folder: Path, case: Path) -> list[str]:
 def show(case: Path, profile: str) -> None:
     """Deploy one case and print what became of it."""
     quantized = any(
-        node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in onnx.load(case, load_external_data=False).graph.node
+        node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        for node in onnx.load(case, load_external_data=False).graph.node
     )
     print(f"== {case.stem}")
     with tempfile.TemporaryDirectory() as name:

@@ -96,3 +96,54 @@ def random_integer_network(seed: int, form: str) -> tuple[onnx.ModelProto, np.nd
     low, high = (-128, 127) if signed_input else (0, 255)
     images = net.rng.integers(low, high, (3, 3, 12, 12), endpoint=True).astype(np.float32)
     return net.model(), images
+
+
+def with_integer_operators(seed: int) -> tuple[onnx.ModelProto, onnx.ModelProto, np.ndarray]:
+    """The same network twice: with ConvInteger, MatMulInteger, int32 arithmetic and Casts, and as a float graph.
+
+    Returns:
+        Both models, and images of the first one's type.
+    """
+    rng = np.random.default_rng(seed)
+    signed = bool(rng.integers(2))
+    weights = [rng.integers(-127, 128, shape) for shape in ((6, 3, 3, 3), (8, 6, 1, 1), (5, 8 * 36))]
+    biases = [rng.integers(-2000, 2000, len(each)) for each in weights]
+    division = [bool(rng.integers(2)) for _ in weights]
+    dtype = "int8" if signed else "uint8"
+    images = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (2, 3, 12, 12), endpoint=True).astype(dtype)
+
+    def build(integer: bool) -> onnx.ModelProto:
+        net = Graph(seed, opset=17, ir_version=8)
+        kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) if integer else onnx.TensorProto.FLOAT
+        value = net.input("N", 3, 12, 12, dtype=kind)
+        for index, (codes, bias, divides) in enumerate(zip(weights, biases, division, strict=True)):
+            last, shift = index == 2, 9 + index
+            if last:
+                value = net.node("Flatten", net.node("MaxPool", value, kernel_shape=[2, 2], strides=[2, 2]))
+            target = "int8" if last and not divides else "uint8"
+            low, high = np.iinfo(target).min, np.iinfo(target).max
+            shape = (1, -1, 1, 1) if not last else (1, -1)
+            if not integer:
+                settings = {"transB": 1} if last else {"pads": [codes.shape[2] // 2] * 4}
+                operands = [net.constant(codes), net.constant(bias)]
+                value = net.node("Gemm" if last else "Conv", value, *operands, **settings)
+                value = net.node("Floor", net.node("Mul", value, net.constant(2.0**-shift)))
+                value = net.node("Clip", value, net.constant(low), net.constant(high))
+                continue
+            if last:
+                value = net.node("MatMulInteger", value, net.constant(codes.T, "int8"))
+            else:
+                value = net.node("ConvInteger", value, net.constant(codes, "int8"), pads=[codes.shape[2] // 2] * 4)
+            value = net.node("Add", value, net.constant(bias.reshape(shape), "int32"))
+            if divides:
+                value = net.node("Div", net.node("Relu", value), net.constant(2**shift, "int32"))
+                value = net.node("Clip", value, net.constant(low, "int32"), net.constant(high, "int32"))
+            else:
+                value = net.node("Mul", net.node("Cast", value, to=1), net.constant(2.0**-shift))
+                value = net.node("Clip", net.node("Floor", value), net.constant(low), net.constant(high))
+            value = net.node("Cast", value, to=onnx.helper.np_dtype_to_tensor_dtype(np.dtype(target)))
+        dtype_out = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(target)) if integer else onnx.TensorProto.FLOAT
+        net.output(value, ["N", 5], dtype_out)
+        return net.model()
+
+    return build(True), build(False), images

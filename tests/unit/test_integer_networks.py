@@ -8,7 +8,7 @@ from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
 from sliceflow.quantization.integer_network import find_integer_network
 from sliceflow.runtime.session import Session
-from tests.support.integer_networks import FORMS, IntegerNetwork, random_integer_network
+from tests.support.integer_networks import FORMS, IntegerNetwork, random_integer_network, with_integer_operators
 from tests.support.models import run_model
 from tests.support.tiny_models import digit_model
 
@@ -146,3 +146,17 @@ def test_what_cannot_be_taken_is_named(kind):
     found = find_integer_network(load_model(net.model()))
     assert found.model is None
     assert "culprit" in found.obstacle
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_integer_operators(seed):
+    """ConvInteger, MatMulInteger, int32 division and Casts mean what the same network in float operators says."""
+    proto, twin, images = with_integer_operators(seed)
+    found = taken(proto, images)
+    assert found is not None
+    assert found.model is not None, found.obstacle
+    got, program = on_reference(found.model, images)
+    expected = run_model(twin, {"x": images.astype(np.float32)})[0]
+    assert got.dtype in (np.int8, np.uint8)
+    np.testing.assert_array_equal(got, expected, f"seed {seed}")
+    assert sum(layer.name != "" for layer in program.fpga_layers) >= 3

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from sliceflow.passes.edit import become, named_initializer, replace, unique_name
+from sliceflow.passes import normalize
 from sliceflow.passes.sign import clamp_of
 from sliceflow.passes.view import attribute, constant, dims, is_op, rank
 from sliceflow.quantization.access import is_float32, operand
 from sliceflow.quantization.integer_network.chain import Chain, chain_after
 from sliceflow.quantization.integer_network.codes import LAYERS, Codes, are_telling, codes_of
-from sliceflow.quantization.integer_network.requantize import requantized
-from sliceflow.quantization.integer_network.units import Units
-from sliceflow.quantization.placement import AVERAGES, Groups, Placement, is_move
-from sliceflow.quantization.rewrite import Rewriter
-from sliceflow.quantization.scales import Affine
+from sliceflow.quantization.integer_network.operators import has_integer_products, to_float
+from sliceflow.quantization.integer_network.write import Layer, Taken, dtype_of, write
+from sliceflow.quantization.placement import AVERAGES, is_move
+
+_INPUT_TYPES = (ir.DataType.UINT8, ir.DataType.INT8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +59,14 @@ def find_integer_network(
     Returns:
         None for any other model.
     """
-    if not _looks_like_one(model.graph, bits):
+    work, divisions = model.clone(), dict[ir.Value, str]()
+    if has_integer_products(work.graph):
+        divisions = to_float(work.graph)
+        normalize(work)
+    if not _looks_like_one(work.graph, bits):
         return None
-    work = model.clone()
     try:
-        taken = _Taking(work.graph, bits, input_range)
+        taken = _Taking(work.graph, bits, input_range, divisions)
         taken.run()
     except _Obstacle as obstacle:
         return IntegerNetwork(None, obstacle=str(obstacle))
@@ -76,7 +79,7 @@ def _looks_like_one(graph: ir.Graph, bits: int) -> bool:
         codes = codes_of(node) if node.op_type in LAYERS else None
         if codes is not None and are_telling(codes):
             chain = chain_after(node.outputs[0])
-            if chain.is_closed and _dtype_of(chain.low, chain.high, bits) and _is_type_range(chain.low, chain.high):
+            if chain.is_closed and dtype_of(chain.low, chain.high, bits) and _is_type_range(chain.low, chain.high):
                 return True
     return False
 
@@ -86,33 +89,15 @@ def _is_type_range(low: float, high: float) -> bool:
     return high >= 7 and math.log2(high + 1).is_integer() and low in (0, -high, -high - 1)
 
 
-def _dtype_of(low: float, high: float, bits: int) -> str:
-    """The narrowest type of an activation that holds these integers; empty if there is none."""
-    for width in (8, 16) if bits == 16 else (8,):
-        for name in (f"uint{width}", f"int{width}"):
-            if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
-                return name
-    return ""
-
-
-@dataclasses.dataclass
-class _Layer:
-    node: ir.Node
-    codes: Codes
-    source: ir.Value
-    chain: Chain
-
-
 class _Taking:
     """Takes one graph, in place."""
 
-    def __init__(self, graph: ir.Graph, bits: int, input_range: tuple[int, int]) -> None:
-        self._graph, self._bits, self._input_range = graph, bits, input_range
-        self._ranges: dict[ir.Value, tuple[float, float]] = {}  # of the values that hold integers
-        self._units = Units()
-        self._placed: set[ir.Node] = set()
-        self._layers: list[_Layer] = []
-        self._chains: list[tuple[ir.Node, Chain]] = []
+    def __init__(
+        self, graph: ir.Graph, bits: int, input_range: tuple[int, int], divisions: Mapping[ir.Value, str]
+    ) -> None:
+        self._graph, self._bits, self._input_range, self._divisions = graph, bits, input_range, divisions
+        self.taken = Taken()
+        self._ranges, self._units, self._placed = self.taken.ranges, self.taken.units, self.taken.nodes
         self.notes: list[str] = []
         self._rounded: list[str] = []
         self._left: list[str] = []
@@ -129,7 +114,9 @@ class _Taking:
                 chain = self._visit(node)
                 inside.update(chain.nodes if chain is not None else ())
         self._fix_borders()
-        self._write()
+        too_fine = write(self._graph, self.taken, self._bits)
+        if too_fine is not None:
+            raise _Obstacle(f"the Floor behind {too_fine.op_type} {too_fine.name} needs finer scales than float32")
         if self._rounded:
             self.notes.append(
                 f"the file does not round behind {', '.join(self._rounded)}; the integers there are rounded to nearest"
@@ -178,7 +165,7 @@ class _Taking:
             self._left.append(f"{node.op_type} {node.name}")
             return None
         self._note_rounding(node, chain, exact=not (codes.scale * chain.factor < 1).any())
-        self._layers.append(_Layer(node, codes, source, chain))
+        self.taken.layers.append(Layer(node, codes, source, chain))
         self._take(node, chain)
         return chain
 
@@ -189,7 +176,7 @@ class _Taking:
         self._note_rounding(node, chain, exact=chain.factor >= 1)
         for index in range(len(node.inputs)):
             self._tie(operand(node, index), chain.end, -int(math.log2(chain.factor)), node)
-        self._chains.append((node, chain))
+        self.taken.chains.append((node, chain))
         self._take(node, chain)
         return chain
 
@@ -200,18 +187,18 @@ class _Taking:
             codes = _averaging(node)
             if codes is None:
                 raise _Obstacle(f"the Floor behind {node.op_type} {node.name}, whose windows have several sizes")
-            self._layers.append(_Layer(node, codes, source, chain))
+            self.taken.layers.append(Layer(node, codes, source, chain))
         else:
             self._note_rounding(node, chain, exact=False)
             self._tie(source, chain.end, -int(math.log2(chain.factor)), node)
-            self._chains.append((node, chain))
+            self.taken.chains.append((node, chain))
         self._take(node, chain)
         return chain
 
     def _move(self, node: ir.Node) -> None:
         ranges = [self._ranges[value] for value in _data(node) if value is not None]
         found = min(low for low, _ in ranges), max(high for _, high in ranges)
-        if not _dtype_of(*found, self._bits):
+        if not dtype_of(*found, self._bits):
             raise _Obstacle(f"{node.op_type} {node.name} joins signed and unsigned integers")
         for output in node.outputs:
             for value in _data(node):
@@ -221,8 +208,13 @@ class _Taking:
         self._placed.add(node)
 
     def _clamp_or_rounding(self, node: ir.Node) -> Chain | None:
-        """A clamp of integers, or float values that are rounded and clamped to integers."""
+        """A clamp of integers, or values that are cast from an integer type, or rounded and clamped to integers."""
         source = node.inputs[0] if node.inputs else None
+        if is_op(node, "Cast") and source is not None and source.dtype in _INPUT_TYPES:
+            if is_float32(node.outputs[0]):
+                limits = np.iinfo(source.dtype.numpy())
+                self._ranges[node.outputs[0]] = (limits.min, limits.max)
+            return None
         bounds = clamp_of(node)
         if source is not None and source in self._ranges and bounds is not None:
             low, high = (min(max(each, bounds[0]), bounds[1]) for each in self._ranges[source])
@@ -241,7 +233,7 @@ class _Taking:
         return None
 
     def _closes(self, chain: Chain) -> bool:
-        return chain.is_closed and bool(_dtype_of(chain.low, chain.high, self._bits))
+        return chain.is_closed and bool(dtype_of(chain.low, chain.high, self._bits))
 
     def _closed(self, node: ir.Node) -> Chain:
         chain = chain_after(node.outputs[0])
@@ -250,6 +242,9 @@ class _Taking:
         return chain
 
     def _take(self, node: ir.Node, chain: Chain) -> None:
+        cut = [self._divisions[each.outputs[0]] for each in chain.nodes if each.outputs[0] in self._divisions]
+        if cut and chain.low < 0:
+            raise _Obstacle(f"the integer division {cut[0]} rounds negative numbers towards zero")
         self._ranges[chain.end] = (chain.low, chain.high)
         self._placed.update((node, *chain.nodes))
 
@@ -269,49 +264,6 @@ class _Taking:
             if (border or outside) and not self._units.fix(value):
                 raise _Obstacle(f"{value.name} is read outside, and scaled for an addition inside")
 
-    # writing ------------------------------------------------------------------------------------------------------
-
-    def _write(self) -> None:
-        scale = {value: 2.0 ** self._units.exponent(value) for value in self._ranges}
-        parameters = {
-            value: Affine(scale[value], 0, _dtype_of(*found, self._bits)) for value, found in self._ranges.items()
-        }
-        ends: dict[ir.Value, ir.Value] = {}
-        for layer in self._layers:
-            if is_op(layer.node, *AVERAGES):
-                _become_convolution(layer.node, layer.codes)
-        chains = [*((layer.node, layer.chain) for layer in self._layers), *self._chains]
-        for node, chain in chains:
-            ends[chain.end] = _shorten(node, chain, parameters[chain.end])
-        points = {ends.get(value, value): found for value, found in parameters.items()}
-        order = [*self._graph.inputs, *(value for node in self._graph for value in node.outputs)]
-        placement = Placement(
-            points=[value for value in order if value in points],
-            groups=Groups(),
-            observed=[],
-            layers={},
-            requantized=[],
-            nodes=self._placed,
-        )
-        rewriter = Rewriter(self._graph, placement, points)
-        for layer in self._layers:
-            x_scale, y_scale = scale[layer.source], scale[layer.chain.end]
-            weights = requantized(layer.codes, layer.chain, y_scale / x_scale)
-            if weights is None:
-                raise _Obstacle(
-                    f"the Floor behind {layer.node.op_type} {layer.node.name} needs finer scales than float32"
-                )
-            if len(layer.node.inputs) < 3 or layer.node.inputs[2] is None:
-                layer.node.resize_inputs(3)
-                zeros = np.zeros(len(layer.codes.bias), np.float32)
-                name = unique_name(self._graph, f"{layer.node.name}_bias")
-                layer.node.replace_input_with(2, named_initializer(self._graph, zeros, name))
-            rewriter.add_weights(layer.node, weights, x_scale, layer.codes.axis)
-        rewriter.add_points()
-        for name, value in list(self._graph.initializers.items()):
-            if not value.uses() and not value.is_graph_output():
-                del self._graph.initializers[name]
-
 
 def _may_hold_integers(value: ir.Value) -> bool:
     return value.is_graph_input() and is_float32(value) and value.shape is not None and len(value.shape) >= 2
@@ -319,37 +271,6 @@ def _may_hold_integers(value: ir.Value) -> bool:
 
 def _data(node: ir.Node) -> list[ir.Value | None]:
     return list(node.inputs) if is_op(node, "Concat") else [node.inputs[0]]
-
-
-def _shorten(node: ir.Node, chain: Chain, parameters: Affine) -> ir.Value:
-    """Leave of a chain what quantization does not do by itself, a clamp; returns the value that now ends it."""
-    if not chain.nodes:
-        return chain.end
-    graph, name = chain.end.graph, str(chain.end.name)
-    assert graph is not None
-    limits = np.iinfo(parameters.dtype)
-    first, last = node.outputs[0], chain.nodes[-1]
-    if (chain.low, chain.high) != (limits.min, limits.max):
-        bounds = [
-            named_initializer(
-                graph, np.array(each * parameters.scale, np.float32), unique_name(graph, f"{name}_{word}")
-            )
-            for each, word in ((chain.low, "low"), (chain.high, "high"))
-        ]
-        become(last, "Clip", [first, *bounds])
-        inner = chain.nodes[:-1]
-    else:
-        inner = chain.nodes
-    for each in reversed(inner):
-        before = each.inputs[0] if each.inputs[0] is not None and constant(each.inputs[0]) is None else each.inputs[1]
-        assert before is not None
-        if each.outputs[0].uses() or each.outputs[0].is_graph_output():
-            replace(each, before)
-        else:
-            graph.remove(each, safe=True)
-    if inner is chain.nodes and not first.is_graph_output():
-        first.name = name  # the integers that it holds now
-    return last.outputs[0] if inner is not chain.nodes else first
 
 
 def _averaging(node: ir.Node) -> Codes | None:
@@ -364,17 +285,3 @@ def _averaging(node: ir.Node) -> Codes | None:
     channels = sizes[0]
     codes = np.ones((channels, 1, *window), np.int64)
     return Codes(codes, np.zeros(channels, np.int64), np.full(channels, 1 / math.prod(window)), 0)
-
-
-def _become_convolution(node: ir.Node, codes: Codes) -> None:
-    graph = node.graph
-    assert graph is not None
-    weights = named_initializer(graph, codes.codes.astype(np.float32), unique_name(graph, f"{node.name}_weight"))
-    kept = {key: attribute(node, key, None) for key in ("strides", "pads", "dilations")}
-    settings = {key: list(value) for key, value in kept.items() if value is not None}
-    become(
-        node,
-        "Conv",
-        [node.inputs[0], weights],
-        {"kernel_shape": list(codes.codes.shape[2:]), "group": len(codes.codes), **settings},
-    )
