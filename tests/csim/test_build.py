@@ -18,13 +18,13 @@ from tests.csim.support import assert_equal, profile_of
 from tests.support.random_program import random_program
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = BuildOptions(optimize=("-O0",), native=False)
+QUICK = BuildOptions(optimize=("-O0",), instructions="generic")
 BUILD = """
 import sys
 from pathlib import Path
 from sliceflow.devices.csim import BuildOptions, build_library
 from sliceflow.hardware.profile import Profile
-options = BuildOptions(optimize=("-O0",), native=False)
+options = BuildOptions(optimize=("-O0",), instructions="generic")
 print(build_library(Profile.load("int8-4x4"), cache=Path(sys.argv[1]), options=options))
 """
 
@@ -50,7 +50,7 @@ def test_the_name_depends_on_all_that_matters(tmp_path: Path, monkeypatch: pytes
     compiler = tmp_path / "cc"
     compiler.write_text('#!/bin/sh\nwhile [ $# -gt 0 ]; do [ "$1" = -o ] && : > "$2"; shift; done\n', encoding="ascii")
     compiler.chmod(0o755)
-    base = BuildOptions(compiler=str(compiler))
+    base = BuildOptions(compiler=str(compiler), instructions="generic")
     profile = profile_of("int8-4x4")
     other = dataclasses.replace(profile, bank_words=profile.bank_words // 2)
     variants = [

@@ -80,7 +80,9 @@ def test_failures_and_nothing_run_are_no_success(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", ["small-8x8-4x8", "small-8x4-4x8", "small-16x8-4x8", "fp32-4x4"])
 def test_sanitizers_find_nothing(profile: str, tmp_path: Path) -> None:
     write_random(tmp_path, profile, range(430, 455))
-    options = BuildOptions(optimize=("-O1",), native=False, sanitize=("address", "undefined"), check_streams=True)
+    options = BuildOptions(
+        optimize=("-O1",), instructions="generic", sanitize=("address", "undefined"), check_streams=True
+    )
     result = run(build_testbench(profile_of(profile), cache=CACHE, options=options), tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.splitlines()[-1] == "25 passed, 0 failed"
@@ -91,7 +93,9 @@ def test_sanitizers_would_find_something(tmp_path: Path) -> None:
     case = bench_case(random_program(460, profile_of("small-8x8-4x8")))
     case.program[:512].view("<u4")[3] += len(case.before)  # in_base
     write_cases(tmp_path, {"beyond": case})
-    options = BuildOptions(optimize=("-O1",), native=False, sanitize=("address", "undefined"), check_streams=True)
+    options = BuildOptions(
+        optimize=("-O1",), instructions="generic", sanitize=("address", "undefined"), check_streams=True
+    )
     result = run(build_testbench(profile_of("small-8x8-4x8"), cache=CACHE, options=options), tmp_path)
     assert result.returncode != 0
     assert "AddressSanitizer" in result.stderr

@@ -21,8 +21,8 @@ from tests.support.random_program import random_layer, random_program
 
 PROFILES = ("int8-4x4", "int8-8x8", "int8-16x16", "int8-32x32", *SMALL_PROFILES)
 VARIANTS = {
-    "not optimized": BuildOptions(optimize=("-O0",), native=False),
-    "plain loops": BuildOptions(optimize=("-O1",), native=False, fast=False),
+    "not optimized": BuildOptions(optimize=("-O0",), instructions="generic"),
+    "plain loops": BuildOptions(optimize=("-O1",), instructions="generic", fast=False),
     "depths of the hardware": BuildOptions(optimize=("-O1",), simulation_depth=0, check_streams=True),
     "portable fibers": BuildOptions(optimize=("-O1",), ucontext=True),
 }
@@ -39,7 +39,7 @@ def test_a_variant_equals_the_reference(variant: str, profile: str) -> None:
 @pytest.mark.parametrize("profile", ["int8-4x4", "small-8x8-4x8", "small-8x4-4x8", "small-16x8-4x8", "small-16x4-1x1"])
 def test_ap_int_gives_the_same_integers(profile: str) -> None:
     """Exact widths behind the aliases: a product, a sum or a shift that is too narrow shows here."""
-    options = BuildOptions(optimize=("-O2",), native=False, ap_types=ap_headers())
+    options = BuildOptions(optimize=("-O2",), instructions="generic", ap_types=ap_headers())
     simulator = CsimLibrary(profile_of(profile), cache=CACHE, options=options)
     for seed in range(200, 208):
         assert_equal(simulator, random_program(seed, profile_of(profile)))

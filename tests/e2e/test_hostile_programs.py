@@ -82,7 +82,9 @@ def test_accepted_mutants_run_cleanly_under_sanitizers(tmp_path, name):
     cases = accepted(tmp_path, profile)
     assert len(cases) >= 20, "too few mutants pass the guard to say anything"
     write_cases(tmp_path / "cases", cases)
-    options = BuildOptions(optimize=("-O1",), native=False, sanitize=("address", "undefined"), check_streams=True)
+    options = BuildOptions(
+        optimize=("-O1",), instructions="generic", sanitize=("address", "undefined"), check_streams=True
+    )
     bench = build_testbench(profile, cache=default_cache(), options=options)
     result = subprocess.run([bench, tmp_path / "cases"], capture_output=True, text=True, check=False, timeout=300)
     assert result.stderr == ""

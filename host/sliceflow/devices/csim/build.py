@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sliceflow.devices.build import call, checksum, compiler_identity, contents, find_compiler, require
 from sliceflow.devices.cache import cached
+from sliceflow.devices.instructions import choose_instructions, compiler_flags
 from sliceflow.hardware.kernel import CONFIG_HEADER, render_config, source_folder
 from sliceflow.hardware.profile import Profile
 
@@ -24,7 +25,7 @@ class BuildOptions:
     Attributes:
         compiler: name or path of g++ (or a compiler that takes its options).
         optimize: optimization flags.
-        native: use every instruction of this machine's processor.
+        instructions: a key of ``INSTRUCTION_SETS``; None takes what ``choose_instructions`` takes.
         fast: multiply with vector code instead of the loops that synthesis sees.
         ap_types: folder with ``ap_int.h``; the kernel then computes with ap_int instead of native integers.
         sanitize: sanitizers, e.g. ``("address", "undefined")``.
@@ -36,7 +37,7 @@ class BuildOptions:
 
     compiler: str = "g++"
     optimize: tuple[str, ...] = ("-O3",)
-    native: bool = True
+    instructions: str | None = None
     fast: bool = True
     ap_types: Path | None = None
     sanitize: tuple[str, ...] = ()
@@ -46,14 +47,13 @@ class BuildOptions:
     strict: bool = False
 
     def flags(self) -> list[str]:
-        """Compiler options, without sources and output."""
+        """Compiler options, without instruction set, sources and output."""
         # ap_int's shifts of negative numbers are defined since C++20 only; the kernel keeps to C++14, as Vitis does.
         flags = ["-std=c++20" if self.ap_types else "-std=c++14", *self.optimize, "-pthread", "-fPIC"]
         # A process may load several libraries, one for each profile. Visible statics of templates would be shared among
         # them, though their sizes differ; hidden ones are not.
         flags += ["-fvisibility=hidden"]
         flags += ["-Wall", "-Wextra", "-Wno-unknown-pragmas"] + ["-Werror"] * self.strict
-        flags += ["-march=native"] if self.native else []
         if self.ap_types:
             flags += ["-DSLICEFLOW_AP_TYPES", "-isystem", str(self.ap_types)]
             flags += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]  # the headers' own, seen through inlining
@@ -81,7 +81,7 @@ def build_library(profile: Profile, *, cache: Path, options: BuildOptions = DEFA
         Path of the library.
 
     Raises:
-        UserError: there is no compiler, it fails, or the cache cannot be written.
+        UserError: there is no compiler, it fails, the processor lacks the instructions, or the cache cannot be written.
     """
     return _build(profile, cache, options, "csim", _LIBRARY_SOURCES, ("-shared",), ".so")
 
@@ -102,12 +102,13 @@ def _build(
 ) -> Path:
     folder = source_folder()
     config = render_config(profile)
-    flags = [*options.flags(), *link]
     compiler = find_compiler(options.compiler)
+    instructions = choose_instructions(options.instructions, compiler, cache)
+    flags = [*options.flags(), *compiler_flags(instructions), *link]
     identity = compiler_identity(compiler, tuple(flags))
     name = checksum([config, compiler, identity, *flags, *sources, *contents(folder, ".h", ".cpp")])
     return cached(
-        cache / f"{kind}-{profile.name}-{name}{suffix}",
+        cache / f"{kind}-{profile.name}-{instructions}-{name}{suffix}",
         lambda output: _compile([compiler, *flags], folder, sources, config, output),
     )
 

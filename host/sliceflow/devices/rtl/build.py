@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from sliceflow.devices.build import call, checksum, compiler_identity, contents, find_compiler, require
 from sliceflow.devices.cache import cached
+from sliceflow.devices.instructions import choose_instructions, compiler_flags
 from sliceflow.devices.rtl.verilator import find_verilator
 from sliceflow.hardware.kernel import TOP, rtl_folder, rtl_parameters
 from sliceflow.hardware.profile import Profile
@@ -28,19 +30,19 @@ class RtlBuildOptions:
         parameters: further parameters of the top module, e.g. ``(("PACK", 0),)``.
         trace: ``vcd`` or ``fst`` to be able to write signals (slower), or empty.
         optimize: optimization of the code that runs in each clock.
-        native: use every instruction of this machine's processor.
+        instructions: a key of ``INSTRUCTION_SETS``; None takes what ``choose_instructions`` takes.
         assertions: check the assertions in the sources (slower).
     """
 
     parameters: tuple[tuple[str, int], ...] = ()
     trace: str = ""
     optimize: str = "-O3"
-    native: bool = True
+    instructions: str | None = None
     assertions: bool = False
 
-    def arguments(self, profile: Profile) -> list[str]:
-        """Verilator's options, without files and folders."""
-        flags = ["-fPIC", "-fvisibility=hidden", *["-march=native"] * self.native]
+    def arguments(self, profile: Profile, set_flags: Sequence[str]) -> list[str]:
+        """Verilator's options, without files and folders. ``set_flags`` choose the instruction set."""
+        flags = ["-fPIC", "-fvisibility=hidden", *set_flags]
         parameters = rtl_parameters(profile) | dict(self.parameters)
         return [
             *("--cc", "--exe", "--build", "--prefix", _PREFIX, "--top-module", TOP),
@@ -70,10 +72,13 @@ def build_library(profile: Profile, *, cache: Path, options: RtlBuildOptions = D
     Raises:
         UserError: no kernel exists for the profile, a tool is missing or fails, or the cache cannot be written.
     """
-    arguments = options.arguments(profile)
+    compiler = find_compiler()
+    instructions = choose_instructions(options.instructions, compiler, cache)
+    flags = compiler_flags(instructions)
+    arguments = options.arguments(profile, flags)
     folder = rtl_folder()
     verilator = find_verilator(cache)
-    identity = compiler_identity(find_compiler(), ("-march=native",) if options.native else ())
+    identity = compiler_identity(compiler, tuple(flags))
     sources = contents(folder, ".sv", ".h", ".cpp")
     name = checksum([str(verilator), identity, *arguments, *sources])
 
@@ -87,4 +92,4 @@ def build_library(profile: Profile, *, cache: Path, options: RtlBuildOptions = D
         done = call(command, environment=verilator.environment(), timeout=_TIMEOUT)
         require(done, "compiling the RTL simulator failed", output, fix="see what `sliceflow doctor` says of verilator")
 
-    return cached(cache / f"rtl-{profile.name}-{name}.so", make)
+    return cached(cache / f"rtl-{profile.name}-{instructions}-{name}.so", make)
