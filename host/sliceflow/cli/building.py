@@ -41,8 +41,10 @@ class CalibrationSource:
 
 
 def is_quantized(model: ir.Model) -> bool:
-    """Whether a model has quantized tensors."""
-    return any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph)
+    """Whether a model has quantized tensors, static or dynamic."""
+    from sliceflow.frontend.forms import quantized_ops
+
+    return bool(quantized_ops(model.graph))
 
 
 def quantized(
@@ -138,7 +140,7 @@ class Build:
         Raises:
             UserError: the model, the data or the target is at fault.
         """
-        from sliceflow.frontend import load_model, serialize
+        from sliceflow.frontend import load_model, notes_of, serialize
         from sliceflow.mapping import compile_model
 
         profile = Profile.load(self.profile)
@@ -146,6 +148,8 @@ class Build:
             may_be_replaced(self.target)  # before minutes of work, not after
         model = load_model(self.model, input_shapes=self.shapes)
         sources = self._given(is_quantized(model))
+        if "fp32" in sources and notes_of(model):  # the file is in float16, or quantized in a way that was undone
+            sources["fp32"] = serialize(model, str(self.model))
         if not profile.is_float and not is_quantized(model):
             model = self._quantize(model, profile)
             sources["int8"] = serialize(model, str(self.model))

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from sliceflow.errors import UserError
 from sliceflow.frontend import bind_shapes
+from sliceflow.frontend.forms import quantized_ops, refuse_dynamic
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping.emit import emit
@@ -171,6 +172,7 @@ def pack(mapped: Mapped, profile: Profile, *, name: str, source_sha256: str) -> 
         UserError: nothing can run on the accelerator.
     """
     if mapped.lowered is None:
+        refuse_dynamic(mapped.model.graph)
         raise _nothing_mapped(mapped.merged, profile)
     return emit(
         mapped.model, mapped.final, mapped.actions, mapped.lowered, profile, name=name, source_sha256=source_sha256
@@ -229,10 +231,9 @@ def _forbidden(model: ir.Model, cpu_nodes: Collection[str] | Mapping[str, Refusa
 
 def _nothing_mapped(found: Partition, profile: Profile) -> UserError:
     reasons = [f"{node.name} ({node.op_type}): {why.reason}" for node, why in list(found.refusals.items())[:5]]
-    quantized = any(node.op_type == "QuantizeLinear" for node in found.order)
     layers = [why.fix for node, why in found.refusals.items() if node.op_type in ("Conv", "Gemm") and why.fix]
     fix = f"{layers[0]}; `sliceflow check` shows every node" if layers else "run `sliceflow check` for every node"
-    if not profile.is_float and not quantized:
+    if not profile.is_float and not quantized_ops(found.order):
         fix = "quantize it first: `sliceflow quantize`, or `sliceflow deploy` with --calibration"
     return UserError(
         f"no layer of the model can run on {profile.name}", why="; ".join(reasons) or "it has no nodes", fix=fix

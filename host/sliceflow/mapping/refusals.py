@@ -7,6 +7,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.frontend.forms import DYNAMIC_OPS, is_integer_op
 from sliceflow.graph.validate import MAX_PLANES
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import tables
@@ -29,14 +30,20 @@ def unsupported(node: ir.Node, profile: Profile) -> Refusal:
             "it is no function of one quantized tensor with a quantized result",
             "put QuantizeLinear/DequantizeLinear around it, or keep it on the CPU",
         )
+    if node.op_type in DYNAMIC_OPS:
+        return Refusal(
+            f"{node.op_type} belongs to dynamic quantization: activations get their scales at run time",
+            "deploy the float model that it was made from, with --calibration",
+        )
+    if is_integer_op(node.op_type) and not is_op(node, "QuantizeLinear", "DequantizeLinear"):
+        return Refusal(
+            f"{node.op_type} has no form with QuantizeLinear/DequantizeLinear here: scales that are computed, for each "
+            "row, or missing",
+            "export with QuantizeLinear/DequantizeLinear (QDQ), with constant scales",
+        )
     if node.domain not in ("", "ai.onnx"):
         return Refusal(
             f"operator {node.domain}::{node.op_type} is not known", "keep it on the CPU, or export it otherwise"
-        )
-    if node.op_type.startswith(("QLinear", "MatMulInteger", "ConvInteger", "DynamicQuantize")):
-        return Refusal(
-            f"{node.op_type} is the operator-oriented form of quantization",
-            "export with QuantizeLinear/DequantizeLinear (QDQ)",
         )
     if is_op(node, "MatMul"):
         return Refusal("only the product of a vector and a constant matrix is mapped", "keep it on the CPU")

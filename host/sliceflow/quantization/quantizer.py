@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
+from sliceflow.frontend.forms import quantized_ops, refuse_dynamic
 from sliceflow.passes.sign import never_negative
 from sliceflow.quantization.access import constant_array, operand
 from sliceflow.quantization.calibration import Progress, collect
@@ -25,10 +26,6 @@ from sliceflow.quantization.weights import QuantizedWeights, quantize_weights, s
 
 _LOG = logging.getLogger(__name__)
 _LEAST_OPSET = 13
-_INTEGER_OPS = frozenset(
-    {"ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
-    | {"QuantizeLinear"}
-)
 Range = tuple[float, float]
 
 
@@ -133,7 +130,8 @@ def _notes(ranges: dict[ir.Value, Range], layers: tuple[LayerQuantization, ...])
 
 
 def _check(model: ir.Model, options: QuantizationOptions) -> None:
-    found = sorted({node.op_type for node in model.graph.all_nodes() if node.op_type in _INTEGER_OPS})
+    refuse_dynamic(model.graph)
+    found = quantized_ops(model.graph.all_nodes())
     if found:
         raise UserError(
             "the model is quantized already",

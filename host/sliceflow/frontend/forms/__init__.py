@@ -13,21 +13,34 @@ import onnx_ir as ir
 
 from sliceflow.frontend.forms.channels_last import ChannelsLast
 from sliceflow.frontend.forms.contrib_qdq import ContribQdq
+from sliceflow.frontend.forms.dynamic import Dynamic
 from sliceflow.frontend.forms.floats import settle_floats
 from sliceflow.frontend.forms.form import Form
 from sliceflow.frontend.forms.integer_moves import IntegerMoves
+from sliceflow.frontend.forms.kinds import DYNAMIC_OPS, is_integer_op, quantized_ops, refuse_dynamic
 from sliceflow.frontend.forms.qoperator import QOperator
+from sliceflow.frontend.forms.weight_only import WeightOnly
 from sliceflow.frontend.opset import OPSET
 from sliceflow.frontend.shapes import infer_shapes
 
 logger = logging.getLogger(__name__)
 
-FORMS: tuple[type[Form], ...] = (ContribQdq, ChannelsLast, QOperator, IntegerMoves)
+FORMS: tuple[type[Form], ...] = (ContribQdq, Dynamic, WeightOnly, ChannelsLast, QOperator, IntegerMoves)
 """All forms, in the order in which they are looked for."""
 _MAX_ROUNDS = 20
 _NOTES = "sliceflow.import_notes"
 
-__all__ = ["FORMS", "adapt", "add_notes", "notes_of", "settle_floats"]
+__all__ = [
+    "DYNAMIC_OPS",
+    "FORMS",
+    "adapt",
+    "add_notes",
+    "is_integer_op",
+    "notes_of",
+    "quantized_ops",
+    "refuse_dynamic",
+    "settle_floats",
+]
 
 
 def adapt(model: ir.Model) -> None:
