@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from models.data import write_sets  # noqa: E402
 from sliceflow.errors import SliceflowError  # noqa: E402
+from sliceflow.onnx_runtime import exact_session  # noqa: E402
 from sliceflow.runtime.session import Session  # noqa: E402
 
 BUILD = ROOT / "build" / "demo"
@@ -55,7 +55,7 @@ def accuracies(artifact: Path, images: Any, labels: Any) -> dict[str, float]:
     """Accuracy of the float model, of its int8 form in ONNX Runtime, and of the compiled kernel."""
     found = {}
     for name, path in (("fp32, ONNX Runtime", MODEL), ("int8, ONNX Runtime", artifact / "source" / "int8.onnx")):
-        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = exact_session(path, where=str(path))
         found[name] = top1(session.run(None, {"input": images})[0], labels)
     with Session(artifact, device="csim") as compiled:
         found["int8, csim kernel"] = top1(compiled.run(None, {"input": images})[0], labels)

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from scripts.figures import record
@@ -27,6 +26,7 @@ from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import Descriptor, Op
 from sliceflow.graph.program import encode_descriptors
 from sliceflow.hardware.profile import Profile
+from sliceflow.onnx_runtime import user_session
 
 CHANNELS, SIDE = 64, 56
 MACS = CHANNELS * CHANNELS * 9 * SIDE * SIDE
@@ -117,9 +117,7 @@ def runtime(*, quantized: bool, rng: np.random.Generator) -> Callable[[], None]:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = user_session(model.SerializeToString(), 1, where="a convolution")
     x = rng.integers(0, 256, shape).astype(np.uint8 if quantized else np.float32)
     return lambda: session.run(None, {"x": x}) and None
 

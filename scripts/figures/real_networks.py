@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.data import mnist5k
@@ -31,6 +30,7 @@ from sliceflow.frontend import load_model
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.quantization import CalibrationData, quantize
 from sliceflow.runtime.session import Session
 from sliceflow.runtime.verify import verify
@@ -99,7 +99,7 @@ def _top1(logits: NDArray[Any], labels: NDArray[np.int64]) -> float:
 
 
 def _onnxruntime(model: ir.Model, images: Images) -> NDArray[Any]:
-    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    session = exact_session(ir.to_proto(model).SerializeToString(), where=str(model.graph.name))
     (name,) = (value.name for value in session.get_inputs())
     # One image at a time: the ONNX zoo's network has its batch of one baked in.
     return np.concatenate([session.run(None, {name: image[None]})[0].reshape(1, -1) for image in images])

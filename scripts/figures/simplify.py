@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 import torch
 
 from scripts.figures.pruned_torchvision import ARCHITECTURES, build, export, opened, prune
 from scripts.figures.record import table, write
 from sliceflow.frontend import load_model
+from sliceflow.onnx_runtime import exact_session, user_session
 from sliceflow.passes.simplify import SimplifyOptions, SimplifyReport, simplify
 
 SEED = 0
@@ -91,23 +91,17 @@ def _simplified(pruned: onnx.ModelProto, multiple: int) -> tuple[onnx.ModelProto
     return ir.to_proto(model), report, seconds
 
 
-def _session(model: onnx.ModelProto) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
 def _image(size: int, seed: int) -> dict[str, np.ndarray]:
     return {"image": np.random.default_rng(seed).standard_normal((1, 3, size, size)).astype(np.float32)}
 
 
 def _difference(before: onnx.ModelProto, after: Sequence[onnx.ModelProto], size: int) -> float:
     """The largest difference of any model, as a share of the largest output, over three images."""
-    expected = [_session(before).run(None, _image(size, seed))[0] for seed in range(3)]
+    session = exact_session(before.SerializeToString(), 1, where="the network before")
+    expected = [session.run(None, _image(size, seed))[0] for seed in range(3)]
     worst = 0.0
     for model in after:
-        session = _session(model)
+        session = exact_session(model.SerializeToString(), 1, where="a network behind")
         for seed, wanted in enumerate(expected):
             got = session.run(None, _image(size, seed))[0]
             worst = max(worst, float(np.abs(wanted - got).max() / np.abs(wanted).max()))
@@ -116,7 +110,7 @@ def _difference(before: onnx.ModelProto, after: Sequence[onnx.ModelProto], size:
 
 def _latencies(models: dict[str, onnx.ModelProto], repeats: int) -> dict[str, Any]:
     """Medians over rounds in which each model runs once, so that all meet the same load; and medians of quotients."""
-    sessions = {name: _session(model) for name, model in models.items()}
+    sessions = {name: user_session(model.SerializeToString(), 1, where=name) for name, model in models.items()}
     image, times = _image(SIZE, 0), {name: [] for name in models}
     for turn in range(repeats + 2):
         for name, session in sessions.items():

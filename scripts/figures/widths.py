@@ -26,8 +26,8 @@ from sliceflow.frontend import load_model, serialize
 from sliceflow.graph.program import TransformStep
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.quantization import CalibrationData, quantize
-from sliceflow.runtime.cpu import ort_session
 from sliceflow.runtime.session import Session
 from sliceflow.runtime.verify import verify
 
@@ -56,7 +56,7 @@ def measure(name: str, digits: Split, *, images: int, verified: int) -> dict[str
     options = integer_options(profile)
     quantized = quantize(load_model(MODEL), data, options).model
     program = compile_model(quantized, profile, name="mnist_vgg", source_sha256="0" * 64)
-    (expected,) = ort_session(serialize(quantized, name), 1, where=name).run(None, {"input": x})
+    (expected,) = exact_session(serialize(quantized, name), 1, where=name).run(None, {"input": x})
     with Session(program, device="csim") as session:
         (got,) = session.run(None, {"input": x})
     device = open_device("csim", program)
@@ -121,7 +121,7 @@ def main() -> int:
     try:
         digits = mnist5k()
         rows = [measure(name, digits, images=options.images, verified=options.verified) for name in options.profiles]
-        (logits,) = ort_session(str(MODEL), 1, where=str(MODEL)).run(None, {"input": digits[2][: options.images]})
+        (logits,) = exact_session(str(MODEL), 1, where=str(MODEL)).run(None, {"input": digits[2][: options.images]})
     except SliceflowError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -5,18 +5,18 @@ import json
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 
 from sliceflow.cli import main
 from sliceflow.graph.artifact import load_program, save_program, source_models
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.runtime import Session
 from tests.support import tiny_models
 from tests.support.random_stem import Stem, stem_model
 
 
 def onnx_runtime(path, x):
-    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    return exact_session(path, where=path.name).run(None, {"x": x})
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import safetensors.torch
 import torch
 from onnx import numpy_helper
 
 from sliceflow.cli import main
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.pruning.recipes.recipe import load_recipe
 from sliceflow.pruning.recipes.sources import build_model
 from sliceflow.runtime import Session
@@ -101,7 +101,7 @@ def check_files(output, document, recipe):
     sets = np.load(output / "evaluation.npz")
     with torch.no_grad():
         expected = model(torch.from_numpy(sets["input"])).numpy()
-    session = ort.InferenceSession(str(output / "pruned.onnx"), providers=["CPUExecutionProvider"])
+    session = exact_session(output / "pruned.onnx", where="test")
     (actual,) = session.run(None, {"input": sets["input"]})
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
     sizes = [int(np.prod(t.dims)) for t in onnx.load(output / "pruned.onnx").graph.initializer if t.data_type == 1]

@@ -22,10 +22,10 @@ from sliceflow.frontend import load_model
 from sliceflow.graph.program import Program, TransformStep
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
+from sliceflow.onnx_runtime import user_session
 from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
 from sliceflow.report.compilation import compilation_json
 from sliceflow.runtime.against import compare_with_onnx
-from sliceflow.runtime.cpu import ort_session
 from tests.support.models import run_model
 
 _FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
@@ -145,6 +145,6 @@ def difference(name: str, device: str, *, seed: int = 1) -> Difference:
     if not found["in_steps"] or not isinstance(last, TransformStep):
         raise ValueError(f"the output of {name} is not quantized")
     plain = run_model(proto, feeds)[0]
-    rewritten = ort_session(proto.SerializeToString(), 1, where=name).run(None, feeds)[0]
+    rewritten = user_session(proto.SerializeToString(), 1, where=name).run(None, feeds)[0]
     own = float(np.abs(plain - rewritten).max()) / program.tensors[last.tensor].scale
     return Difference(round(float(found["max_error"]), 3), round(own, 3), program)

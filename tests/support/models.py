@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 from onnx import helper, numpy_helper
 
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.passes import Pass
 
 Shape = Sequence[int | str]
@@ -87,12 +87,7 @@ class Graph:
 def run_model(model: onnx.ModelProto | ir.Model, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """All outputs, by ONNX Runtime without its own graph rewrites."""
     proto = ir.to_proto(model) if isinstance(model, ir.Model) else model
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, dict(feeds)))
+    return exact_session(proto.SerializeToString(), 1, where="test", level="none").run(None, feeds)
 
 
 def random_feeds(model: onnx.ModelProto, batch: int, seed: int = 0, open_size: int = 9) -> dict[str, np.ndarray]:

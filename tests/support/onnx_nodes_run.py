@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 from onnx.reference import ReferenceEvaluator
 
 from sliceflow.errors import UserError
@@ -16,6 +15,7 @@ from sliceflow.frontend import load_model
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import check, compile_model
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
 from sliceflow.runtime.session import Session
 from tests.support.onnx_nodes import INTEGER, Array, Case, NotApplicableError, copied, float_ready, lifted
@@ -146,14 +146,10 @@ def _exact(case: Case) -> Array:
 
 
 def _run(model: onnx.ModelProto, case: Case) -> list[Array]:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return list(session.run(None, case.inputs))
-    except Exception:  # ONNX Runtime has no base class for its errors; newer operators are unknown to it
+        session = exact_session(model.SerializeToString(), 1, where=case.name, level="none")
+        return session.run(None, case.inputs)
+    except UserError:  # newer operators are unknown to ONNX Runtime
         return list(ReferenceEvaluator(model).run(None, case.inputs))
 
 

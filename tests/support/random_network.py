@@ -10,9 +10,10 @@ import dataclasses
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from sliceflow.onnx_runtime import exact_session
 
 UNARY = ("HardSwish", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Elu")
 
@@ -251,8 +252,4 @@ def round_scales(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def run_onnxruntime(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Execute without graph optimizations, on one thread."""
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, feed)
+    return exact_session(model.SerializeToString(), 1, where="test", level="none").run(None, feed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
+from sliceflow.onnx_runtime import exact_session, user_session
 from sliceflow.quantization import CalibrationData, QuantizationOptions, QuantizationResult, quantize
 
 
@@ -72,16 +72,12 @@ def quantized(model: onnx.ModelProto, x: np.ndarray, **options) -> QuantizationR
     return quantize(ir.from_proto(model), CalibrationData({"x": x}), QuantizationOptions(threads=1, **options))
 
 
-def run(model, x, *, optimized=True):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    if not optimized:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+def run(model, x, *, rewritten=False):
+    """What the model means, or what ONNX Runtime's integer kernels make of it, where they do not saturate."""
     proto = model if isinstance(model, onnx.ModelProto) else ir.to_proto(model)
-    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(
-        None, {"x": x}
-    )
+    data = proto.SerializeToString()
+    session = user_session(data, 1, where="test", precise=True) if rewritten else exact_session(data, 1, where="test")
+    return session.run(None, {"x": x})
 
 
 def snr(real, other):

@@ -80,3 +80,18 @@ def test_only_two_folders_import_torch() -> None:
         if any(name.split(".")[0] == "torch" for name in imported(path))
     }
     assert all(user == "frontend/torch.py" or user.startswith("pruning/") for user in users), users
+
+
+def test_one_place_opens_onnx_runtime() -> None:
+    """Each session is opened for a purpose: exact, or as a user runs it (``sliceflow.onnx_runtime``)."""
+    root = Path(__file__).parents[2]
+    openers = {
+        path.relative_to(root).as_posix()
+        for folder in ("host", "scripts", "tests", "models")
+        for path in (root / folder).rglob("*.py")
+        if any(
+            isinstance(node, ast.Attribute) and node.attr == "InferenceSession"
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    }
+    assert openers == {"host/sliceflow/onnx_runtime.py"}

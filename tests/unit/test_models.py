@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 from sliceflow.errors import UserError
+from sliceflow.onnx_runtime import exact_session
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -37,9 +37,7 @@ def on_meta(name: str) -> nn.Module:
 
 
 def in_onnxruntime(path: Path, images: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = exact_session(path, 1, where=path.name)
     return session.run(["output"], {"input": images})[0]
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 from sliceflow.errors import UserError
+from sliceflow.onnx_runtime import exact_session
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -68,9 +68,7 @@ def exported(module: nn.Module, image_shape: tuple[int, int, int], path: Path, s
     """What torch and ONNX Runtime compute for two random images."""
     export_onnx(module, image_shape, path)
     images = np.random.default_rng(seed).random((2, *image_shape), np.float32)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = exact_session(path, 1, where=path.name)
     with torch.no_grad():
         expected = module(torch.from_numpy(images)).numpy()
     return expected, session.run(["output"], {"input": images})[0]

@@ -13,8 +13,8 @@ def check(net, *outputs, points, **options):
     view = View(result)
     assert set(view.points()) == set(points)
     assert [o.name for o in view.proto.graph.output] == list(outputs)
-    for optimized in (True, False):
-        for real, integer in zip(run(model, x), run(view.proto, x, optimized=optimized), strict=True):
+    for rewritten in (True, False):
+        for real, integer in zip(run(model, x), run(view.proto, x, rewritten=rewritten), strict=True):
             assert snr(real, integer) > 25
     return view
 

@@ -3,13 +3,13 @@
 from fractions import Fraction
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from sliceflow.errors import UserError
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.reference.numerics import dequantize, fixed_point, quantize, rescale, round_half_even_shift, wrap
 
 INT63 = st.integers(-(2**62), 2**62)
@@ -73,7 +73,7 @@ def onnxruntime(op: str, inputs: dict[str, np.ndarray], output_type: int) -> np.
         [helper.make_tensor_value_info("y", output_type, None)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    return ort.InferenceSession(model.SerializeToString()).run(None, inputs)[0]
+    return exact_session(model.SerializeToString(), where=op).run(None, inputs)[0]
 
 
 @pytest.mark.parametrize(("dtype", "onnx_type"), [(np.uint8, TensorProto.UINT8), (np.int8, TensorProto.INT8)])

@@ -4,13 +4,13 @@ import dataclasses
 from fractions import Fraction
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
 from sliceflow.graph.descriptor import AddMode, Descriptor, Op, PoolMode
 from sliceflow.graph.validate import validate_program
 from sliceflow.hardware.profile import Profile
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.reference.machine import execute
 from sliceflow.reference.numerics import fixed_point
 from tests.support.logical_layer import Convolution, Packed, output, pack
@@ -38,7 +38,7 @@ def onnxruntime(op: str, inputs: dict[str, np.ndarray], constants: dict[str, np.
          for k, v in (constants or {}).items()],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    return ort.InferenceSession(model.SerializeToString()).run(None, inputs)[0]
+    return exact_session(model.SerializeToString(), where=op).run(None, inputs)[0]
 
 
 def random_convolution(rng: np.random.Generator, kind: str) -> Convolution:

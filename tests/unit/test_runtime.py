@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from sliceflow.devices.reference import ReferenceDevice
 from sliceflow.errors import InternalError, UserError
 from sliceflow.graph.program import Tensor, contiguous_runs, tensor_types
 from sliceflow.hardware.profile import Profile
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.runtime import Session, transform
 from sliceflow.runtime.values import random_inputs
 from sliceflow.runtime.verify import verify
@@ -88,7 +88,7 @@ def test_quantize_agrees_with_onnx_runtime(scale, zero, dtype, seed):
         [helper.make_tensor("s", 1, [], [scale]), helper.make_tensor("z", element, [], [zero])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    q, y = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    q, y = exact_session(model.SerializeToString(), where="test").run(None, {"x": x})
     got = transform.quantize(x, scale, zero, dtype)
     np.testing.assert_array_equal(got, q)
     np.testing.assert_array_equal(transform.dequantize(got, scale, zero), y)

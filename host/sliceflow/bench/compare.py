@@ -15,7 +15,8 @@ from sliceflow.errors import UserError
 from sliceflow.graph.program import CpuStep, FpgaStep, Program, TransformStep
 from sliceflow.hardware.transfer import LINKS, Link, crossing_bytes
 from sliceflow.machine import cores, cpu_model
-from sliceflow.runtime.cpu import CpuLayers, fed_to, ort_session, told_by
+from sliceflow.onnx_runtime import user_session
+from sliceflow.runtime.cpu import CpuLayers
 from sliceflow.runtime.executor import Executor
 from sliceflow.runtime.values import check_inputs
 
@@ -92,7 +93,7 @@ def _on_cpu(
     kind: str, model: Path | bytes, feed: Mapping[str, Array], threads: int, options: BenchOptions
 ) -> dict[str, Any]:
     where = f"{kind} model" if isinstance(model, bytes) else str(model)
-    session = ort_session(model if isinstance(model, bytes) else str(model), threads, where=where)
+    session = user_session(model, threads, where=where)
     wanted = {value.name: value.shape for value in session.get_inputs()}
     if set(wanted) != set(feed):
         raise UserError(
@@ -101,11 +102,8 @@ def _on_cpu(
             why=f"{sorted(wanted)} and {sorted(feed)}",
             fix="name the model that the artifact was made from",
         )
-    given = fed_to(session, feed)
-    try:
-        timing = measure(lambda: session.run(None, given), warmup=options.warmup, repeats=options.repeats)
-    except Exception as error:  # ONNX Runtime has no base class for its errors
-        raise UserError("ONNX Runtime cannot run the model", where=where, why=told_by(error)) from error
+    given = session.typed(feed)
+    timing = measure(lambda: session.run(None, given), warmup=options.warmup, repeats=options.repeats)
     return {
         "model": kind,
         "engine": "ONNX Runtime",

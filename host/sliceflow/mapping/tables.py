@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
 from sliceflow.mapping.onnx_view import activation_quant, consumers
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.passes.view import attribute, constant, is_op
 
 ELEMENTWISE = frozenset(
@@ -179,8 +180,6 @@ def tabulate(region: Region) -> NDArray[np.int8]:
 
 
 def _run(region: Region, codes: NDArray[Any], source_type: str, result_type: str) -> NDArray[Any]:
-    import onnxruntime as ort
-
     types = {"uint8": onnx.TensorProto.UINT8, "int8": onnx.TensorProto.INT8}
     constants: dict[str, onnx.TensorProto] = {}
     for node in region.nodes:
@@ -199,19 +198,15 @@ def _run(region: Region, codes: NDArray[Any], source_type: str, result_type: str
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
     model.ir_version = min(model.ir_version, 10)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
+    names = ", ".join(f"{node.name} ({node.op_type})" for node in region.nodes)
     try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = exact_session(model.SerializeToString(), 1, where=f"nodes {names}", level="none")
         (result,) = session.run(None, {str(region.source.name): codes})
-    except Exception as error:  # ONNX Runtime has one class for each status and no base below Exception
-        names = ", ".join(f"{node.name} ({node.op_type})" for node in region.nodes)
+    except UserError as error:
         raise UserError(
             "ONNX Runtime cannot compute the table of a function",
             where=f"nodes {names}",
-            why=str(error),
+            why=error.why,
             fix="correct these nodes, or keep them on the CPU (--cpu NAME)",
         ) from error
     return np.asarray(result)

@@ -10,6 +10,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.errors import UserError
+from sliceflow.onnx_runtime import OnnxSession, exact_session
+
 logger = logging.getLogger(__name__)
 
 _OPEN_SIZES = (64, 224, 32, 16, 8)
@@ -64,20 +67,14 @@ def random_feed(model: ir.Model, seed: int, open_size: int) -> dict[str, NDArray
 
 
 class _Runner:
-    """An ONNX Runtime session without graph rewrites of its own."""
+    """A session without graph rewrites of its own, or none if the model is refused."""
 
     def __init__(self, model: ir.Model | bytes | Path) -> None:
-        self._session: Any = None
+        self._session: OnnxSession | None = None
         try:
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 4
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
             source = ir.to_proto(model).SerializeToString() if isinstance(model, ir.Model) else model
-            source = str(source) if isinstance(source, Path) else source
-            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime and protobuf have no base class for their errors
+            self._session = exact_session(source, where="a model to compare", level="none")
+        except Exception as error:  # protobuf has no base class for its errors
             logger.info("ONNX Runtime cannot load the model: %s", error)
 
     def run(self, feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]] | None:
@@ -86,7 +83,7 @@ class _Runner:
             return None
         try:
             return [np.asarray(array) for array in self._session.run(None, feed)]
-        except Exception as error:  # see __init__
+        except UserError as error:
             logger.info("ONNX Runtime cannot run the model: %s", error)
             return None
 

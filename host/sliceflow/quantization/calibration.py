@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
+from sliceflow.onnx_runtime import OnnxSession, exact_session
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.histogram import Histogram
 from sliceflow.quantization.options import QuantizationOptions
@@ -82,37 +82,31 @@ def _observer(model: ir.Model, names: Sequence[str]) -> ir.Model:
     return observer
 
 
-def _session(model: ir.Model, folder: Path, options: QuantizationOptions) -> ort.InferenceSession:
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads = options.threads
-    settings.log_severity_level = 4  # what fails is raised
+def _session(model: ir.Model, folder: Path, options: QuantizationOptions) -> OnnxSession:
     path = folder / "observer.onnx"
+    where = f"model {model.graph.name!r}"
     try:
         ir.save(model, path, external_data="observer.bin", size_threshold_bytes=_EXTERNAL_BYTES)
-        return ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has no common base class of its own
-        raise UserError(
-            "ONNX Runtime cannot load the model",
-            where=f"model {model.graph.name!r}",
-            why=str(error).strip().splitlines()[0],
-            fix="check the model with onnx.checker and run it once in ONNX Runtime",
-        ) from error
-
-
-def _run(
-    session: ort.InferenceSession, names: Sequence[str], feed: dict[str, NDArray[np.generic]]
-) -> list[NDArray[np.float32]]:
+    except Exception as error:  # of the disk or of protobuf
+        raise UserError("the model cannot be written to be run", where=where, why=str(error)) from error
     try:
-        results: list[NDArray[np.float32]] = session.run(names, feed)
-    except Exception as error:  # as above
+        return exact_session(path, options.threads, where=where)
+    except UserError as error:
+        error.fix = error.fix or "check the model with onnx.checker and run it once in ONNX Runtime"
+        raise
+
+
+def _run(session: OnnxSession, names: Sequence[str], feed: dict[str, NDArray[np.generic]]) -> list[NDArray[np.float32]]:
+    try:
+        return session.run(names, feed)
+    except UserError as error:
         shapes = ", ".join(f"{name} {value.dtype}{list(value.shape)}" for name, value in feed.items())
         raise UserError(
             "ONNX Runtime cannot run the model on the calibration data",
             where=shapes,
-            why=str(error).strip().splitlines()[0],
+            why=error.why,
             fix="check shapes and values of the calibration data",
         ) from error
-    return results
 
 
 def _count(histogram: Histogram, name: str, value: NDArray[np.float32], start: int, stop: int) -> None:

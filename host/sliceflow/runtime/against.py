@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sliceflow.devices.base import Device
 from sliceflow.errors import UserError
 from sliceflow.graph.program import Program, TransformStep
-from sliceflow.runtime.cpu import CpuLayers, fed_to, ort_session, told_by
+from sliceflow.onnx_runtime import exact_session
+from sliceflow.runtime.cpu import CpuLayers
 from sliceflow.runtime.executor import Executor
 
 Array = NDArray[Any]
@@ -38,19 +39,14 @@ def compare_with_onnx(
         UserError: ONNX Runtime cannot run the model, or it has other outputs.
     """
     where = "the given model" if isinstance(model, bytes) else str(model)
-    session = ort_session(model if isinstance(model, bytes) else str(model), threads, where=where)
+    session = exact_session(model, threads, where=where)
     executor = Executor(program, device, CpuLayers(program, threads))
     names = [value.name for value in program.outputs]
     worst = dict.fromkeys(names, 0.0)
     for image in range(len(next(iter(inputs.values())))):
         feed = {name: array[image : image + 1] for name, array in inputs.items()}
         got = executor.run(feed)
-        try:
-            expected = session.run(names, fed_to(session, feed))
-        except Exception as error:  # ONNX Runtime has no base class for its errors
-            raise UserError(
-                "ONNX Runtime cannot run the model on these inputs", where=where, why=told_by(error)
-            ) from error
+        expected = session.run(names, session.typed(feed))
         for name, wanted in zip(names, expected, strict=True):
             if wanted.shape != got[name].shape:
                 raise UserError(f"the output {name!r} has another shape there", where=where)

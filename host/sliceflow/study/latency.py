@@ -9,8 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sliceflow.errors import UserError
-from sliceflow.runtime.cpu import ort_session, told_by
+from sliceflow.onnx_runtime import user_session
 
 _WARM_UP = 2
 
@@ -31,15 +30,12 @@ def side_by_side(models: Mapping[str, bytes], image: Mapping[str, NDArray[Any]],
     Raises:
         UserError: ONNX Runtime refuses a model.
     """
-    sessions = {name: ort_session(model, 1, where=name) for name, model in models.items()}
+    sessions = {name: user_session(model, 1, where=name) for name, model in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(rounds + _WARM_UP):
         for name, session in sessions.items():
             begin = time.thread_time()  # ONNX Runtime's only thread is this one
-            try:
-                session.run(None, dict(image))
-            except Exception as error:  # it has no base class for its errors
-                raise UserError("ONNX Runtime cannot run the model", where=name, why=told_by(error)) from error
+            session.run(None, image)
             if turn >= _WARM_UP:
                 times[name].append(1e3 * (time.thread_time() - begin))
     return times

@@ -17,10 +17,10 @@ from sliceflow.errors import UserError
 from sliceflow.frontend import serialize
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.passes.layer_costs import layer_costs
 from sliceflow.pruning.training.task import Task
 from sliceflow.report.compilation import compilation_json
-from sliceflow.runtime.cpu import ort_session, told_by
 from sliceflow.runtime.session import Session
 from sliceflow.study.build import Built, build, input_name
 from sliceflow.study.judge import Accuracy, judge
@@ -177,13 +177,10 @@ def predict(model: bytes, name: str, images: Array, where: str) -> Array:
         images: ``[N, ...]``.
         where: for messages.
     """
-    session = ort_session(model, 1, where=where)
+    session = exact_session(model, 1, where=where)
     parts = []
     for start in range(0, len(images), _BATCH):
-        try:
-            outputs = session.run(None, {name: images[start : start + _BATCH]})
-        except Exception as error:  # ONNX Runtime has no base class for its errors
-            raise UserError("ONNX Runtime cannot run the model", where=where, why=told_by(error)) from error
+        outputs = session.run(None, {name: images[start : start + _BATCH]})
         if len(outputs) != 1:
             raise UserError("only networks with one output can be measured", where=where, why=f"it has {len(outputs)}")
         parts.append(outputs[0])

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from sliceflow.cli import main
+from sliceflow.onnx_runtime import exact_session
 from tests.support.models import Graph, random_feeds
 
 
@@ -23,7 +23,7 @@ def pruned(path) -> onnx.ModelProto:
 
 
 def run(model, feeds) -> np.ndarray:
-    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds)[0]
+    return exact_session(model, where="test").run(None, feeds)[0]
 
 
 def test_the_table_and_the_model(tmp_path, capsys):

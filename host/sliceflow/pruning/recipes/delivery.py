@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from sliceflow.errors import InternalError
 from sliceflow.files import write_file
 from sliceflow.frontend import serialize
 from sliceflow.frontend.torch import export_module
+from sliceflow.onnx_runtime import exact_session
 from sliceflow.passes.simplify import SimplifyReport, simplify
 from sliceflow.pruning.channels.size import Size, size_of
 from sliceflow.pruning.definitions import compression_ratio, sparsity, speed_up
@@ -99,7 +99,7 @@ class _OnnxNetwork(nn.Module):
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
-        self._session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        self._session = exact_session(data, where="the exported network")
 
     def forward(self, inputs: Tensor) -> Tensor:
         name = self._session.get_inputs()[0].name
