@@ -8,6 +8,7 @@ from typing import Any
 from sliceflow.cli import output
 from sliceflow.graph.program import Program
 from sliceflow.report.compilation import compilation_json
+from sliceflow.report.shares import share_text, uncounted_text
 from sliceflow.report.tables import Table, count, share, size
 
 
@@ -22,23 +23,26 @@ def _print(document: dict[str, Any]) -> None:
     title = f"{document['artifact']} for {document['profile']} (ideal and predicted: clock cycles of one image)"
     content = Table(title, columns, right=frozenset(columns[3:]))
     for layer in document["layers"]:
-        on_fpga = layer["placement"] == "fpga"
+        mapped = layer["placement"] == "fpga"
         content.add(
             layer["name"],
             layer["placement"],
             layer["op"] if layer["placement"] != "cpu" else f"{layer['op']}: {layer['reason']}",
-            count(layer["macs"]),
+            "?" if layer["macs"] is None else count(layer["macs"]),
             f"{layer['channels_in']} -> {layer['channels_out']}",
-            share(layer["lanes_used"]) if on_fpga and layer["macs"] else "",
-            count(layer["ideal_cycles"]) if on_fpga else "",
-            count(layer["predicted_cycles"]) if on_fpga else "",
+            share(layer["lanes_used"]) if mapped and layer["macs"] else "",
+            count(layer["ideal_cycles"]) if mapped else "",
+            count(layer["predicted_cycles"]) if mapped else "",
         )
     output.table(content)
     totals = document["totals"]
     launches = "launch" if totals["launches"] == 1 else "launches"
+    counted = count(totals["macs"])
+    work = f"the MACs ({counted} are counted)" if totals["uncounted"] else f"{counted} MACs"
+    on_fpga = f"{share_text(totals['fpga_share'], totals['uncounted'])} of {work} on the FPGA"
     output.line(
-        f"{share(totals['fpga_share'])} of {count(totals['macs'])} MACs on the FPGA in {totals['fpga_layers']} layers "
-        f"and {totals['launches']} {launches}; {totals['cpu_layers']} CPU nodes"
+        f"{on_fpga} in {totals['fpga_layers']} layers and {totals['launches']} {launches}; "
+        f"{totals['cpu_layers']} CPU nodes{uncounted_text(totals['uncounted'])}"
     )
     output.line(
         f"predicted: {count(totals['predicted_cycles'])} cycles, {totals['predicted_ms']:.3f} ms, "

@@ -141,7 +141,9 @@ def _check_layer(layer: Layer, program: Program) -> None:
     where = f"layer {layer.name!a}"
     if layer.placement not in ("fpga", "cpu", "transform"):
         refuse(f"placement must be fpga, cpu or transform, not {layer.placement!a}", where)
-    counts = (layer.macs, layer.ideal_cycles, layer.predicted_cycles, layer.channels_in, layer.channels_out)
+    if layer.macs is None and layer.placement != "cpu":
+        refuse("the multiply-accumulates of an FPGA layer are known", where)
+    counts = (layer.macs or 0, layer.ideal_cycles, layer.predicted_cycles, layer.channels_in, layer.channels_out)
     if min(*counts, layer.channels_in_computed, layer.channels_out_computed) < 0 or not 0 <= layer.lanes_used <= 1:
         refuse("a count is negative, or lanes_used is not a share", where)
     if layer.placement == "fpga":

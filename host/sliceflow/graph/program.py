@@ -174,7 +174,7 @@ class Layer:
         reason: why it is placed there.
         nodes: names of the model's nodes that it executes.
         inputs, outputs: names of device tensors (fpga) or host values (cpu); a transform has one of each.
-        macs: useful multiply-accumulates of one image.
+        macs: useful multiply-accumulates of one image; None if their number is not known (CPU only).
         ideal_cycles, predicted_cycles: clocks of the accelerator (0 elsewhere).
         channels_in, channels_out: channels kept.
         channels_in_computed, channels_out_computed: channels that the array works on, idle lanes included.
@@ -188,7 +188,7 @@ class Layer:
     nodes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    macs: int = 0
+    macs: int | None = 0
     ideal_cycles: int = 0
     predicted_cycles: int = 0
     channels_in: int = 0

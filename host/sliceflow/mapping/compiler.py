@@ -18,10 +18,11 @@ from sliceflow.mapping.emit import emit
 from sliceflow.mapping.legalize import legalize
 from sliceflow.mapping.lower import DoesNotFitError
 from sliceflow.mapping.lowered import Lowered, lower_layers
-from sliceflow.mapping.partition import Partition, is_glue, macs_of, partition
+from sliceflow.mapping.partition import Partition, is_glue, partition
 from sliceflow.mapping.plan import Refusal
 from sliceflow.mapping.schedule import Action, Scheduler
 from sliceflow.mapping.unroll import unroll_stems
+from sliceflow.passes.macs import macs_of
 from sliceflow.passes.view import constant, is_op, static_shape
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Finding:
         shapes: shapes of its activation inputs, e.g. ``1x64x56x56``.
         reason: why it stays on the CPU.
         fix: what its owner can do.
-        macs: multiply-accumulates that it takes along.
+        macs: multiply-accumulates that it takes along; None if their number is not known.
     """
 
     node: str
@@ -47,7 +48,7 @@ class Finding:
     shapes: tuple[str, ...]
     reason: str
     fix: str
-    macs: int
+    macs: int | None
 
 
 @dataclasses.dataclass(frozen=True)

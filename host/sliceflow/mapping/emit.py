@@ -29,9 +29,10 @@ from sliceflow.mapping import submodel
 from sliceflow.mapping.layout import Layout
 from sliceflow.mapping.lower import Placement
 from sliceflow.mapping.lowered import Lowered, touched
-from sliceflow.mapping.partition import Partition, is_glue, macs_of
+from sliceflow.mapping.partition import Partition, is_glue
 from sliceflow.mapping.plan import LayerPlan
 from sliceflow.mapping.schedule import Action, CpuWork, ToDevice, ToHost
+from sliceflow.passes.macs import macs_of
 from sliceflow.passes.view import static_shape
 
 logger = logging.getLogger(__name__)

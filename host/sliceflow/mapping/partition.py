@@ -16,7 +16,7 @@ from sliceflow.mapping.onnx_view import activation_quant
 from sliceflow.mapping.plan import ConcatPlan, Core, LayerPlan, Refusal, TensorSpec
 from sliceflow.mapping.strips import cover_whole, estimated_shape
 from sliceflow.mapping.values import VIEWS, Values
-from sliceflow.passes.view import constant, is_op, static_shape
+from sliceflow.passes.view import constant, is_op
 
 logger = logging.getLogger(__name__)
 
@@ -220,28 +220,3 @@ def _copy_shared_parts(found: Partition) -> None:
         parts = list(concat.parts)
         parts[index] = spec
         found.concats[number] = dataclasses.replace(concat, parts=tuple(parts))
-
-
-def macs_of(node: ir.Node) -> int:
-    """Multiply-accumulates of a node for one image, 0 where none are counted."""
-    if is_op(node, "Conv", "ConvTranspose", "Gemm", "MatMul") and len(node.inputs) > 1:
-        weights, output, source = (
-            static_shape(node.inputs[1]),
-            static_shape(node.outputs[0]),
-            static_shape(node.inputs[0]),
-        )
-        if not weights or not output or not source:
-            return 0
-        if node.op_type == "Conv":
-            return _product(weights) * _product(output[2:])
-        if node.op_type == "ConvTranspose":
-            return _product(weights) * _product(source[2:])
-        return _product(output) * source[-1 if node.op_type == "MatMul" else 1]
-    return 0
-
-
-def _product(dims: tuple[int, ...]) -> int:
-    result = 1
-    for dim in dims:
-        result *= dim
-    return result

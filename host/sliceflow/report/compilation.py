@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sliceflow.graph.program import FpgaStep, Layer, Program
+from sliceflow.report.shares import MacShare
 
 
 def compilation_json(program: Program, artifact: str) -> dict[str, Any]:
@@ -41,13 +42,13 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 def _totals(program: Program) -> dict[str, Any]:
     fpga = program.fpga_layers
-    macs, fpga_macs = sum(layer.macs for layer in program.layers), sum(layer.macs for layer in fpga)
+    elsewhere = [(layer.name, layer.macs) for layer in program.layers if layer.placement != "fpga"]
+    macs = MacShare.of(sum(layer.macs or 0 for layer in fpga), elsewhere)
     ideal, predicted = sum(x.ideal_cycles for x in fpga), sum(x.predicted_cycles for x in fpga)
     placements = [layer.placement for layer in program.layers]
     return {
-        "macs": macs,
-        "fpga_macs": fpga_macs,
-        "fpga_share": fpga_macs / macs if macs else 0.0,
+        "macs": macs.fpga + macs.cpu,
+        **macs.to_json(),
         "fpga_layers": len(fpga),
         "cpu_layers": placements.count("cpu"),
         "transforms": placements.count("transform"),
@@ -55,7 +56,7 @@ def _totals(program: Program) -> dict[str, Any]:
         "ideal_cycles": ideal,
         "predicted_cycles": predicted,
         "predicted_ms": 1e3 * predicted / (program.profile.mhz * 1e6),
-        "lanes_used": fpga_macs / (ideal * program.profile.multipliers) if ideal else 0.0,
+        "lanes_used": macs.fpga / (ideal * program.profile.multipliers) if ideal else 0.0,
         "weight_bytes": int(program.weights.size),
         "program_bytes": int(program.program.size),
         "activation_bytes": program.activation_bytes,

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from sliceflow.cli import options, output
-from sliceflow.report.tables import Table, count, share
+from sliceflow.report.shares import MacShare, share_text, uncounted_text
+from sliceflow.report.tables import Table, count
 
 
 def check(
@@ -32,15 +33,13 @@ def check(
     as_if = not accelerator.is_float and not is_quantized(loaded)
     subject = as_if_quantized(loaded, shapes, accelerator) if as_if else loaded
     findings, fpga_macs = find(subject, accelerator, cpu_nodes=cpu or (), input_shapes=shapes)
-    cpu_macs = sum(finding.macs for finding in findings)
-    total = fpga_macs + cpu_macs
+    macs = MacShare.of(fpga_macs, ((finding.node, finding.macs) for finding in findings))
     summary = {
         "profile": accelerator.name,
         "nodes": sum(1 for _ in loaded.graph),
         "cpu_nodes": len(findings),
-        "fpga_macs": fpga_macs,
-        "cpu_macs": cpu_macs,
-        "fpga_share": fpga_macs / total if total else 0.0,
+        **macs.to_json(),
+        "cpu_macs": macs.cpu,
         "as_if_quantized": as_if,
     }
     document = {
@@ -56,10 +55,12 @@ def _print(findings: list[Any], summary: dict[str, Any]) -> None:
         content = Table("Nodes that stay on the CPU", ("node", "op", "shapes", "MACs", "reason", "fix"))
         content.right = frozenset({"MACs"})
         for found in findings:
-            content.add(found.node, found.op, " ".join(found.shapes), count(found.macs), found.reason, found.fix)
+            macs = "?" if found.macs is None else count(found.macs)
+            content.add(found.node, found.op, " ".join(found.shapes), macs, found.reason, found.fix)
         output.table(content)
     suffix = " (checked as if it were quantized)" if summary["as_if_quantized"] else ""
     output.line(
         f"{summary['cpu_nodes']} of {summary['nodes']} nodes stay on the CPU; "
-        f"{share(summary['fpga_share'])} of the MACs run on {summary['profile']}{suffix}"
+        f"{share_text(summary['fpga_share'], summary['uncounted'])} of the MACs run on {summary['profile']}{suffix}"
+        f"{uncounted_text(summary['uncounted'])}"
     )
