@@ -25,7 +25,7 @@ _NO_PRODUCTS = frozenset(
     | {"SimplifiedLayerNormalization", "GroupNorm", "EmbedLayerNormalization", "QEmbedLayerNormalization", "Trilu"}
 )
 """Operators of ONNX Runtime without products that are summed."""
-_UNCOUNTED = frozenset({"DFT", "STFT", "Det", "SequenceMap"})
+_UNCOUNTED = frozenset({"DFT", "STFT", "SequenceMap"})
 """Standard operators whose products are not counted by shapes."""
 
 
