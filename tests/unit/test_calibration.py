@@ -219,9 +219,9 @@ def test_a_sample_over_the_bound_is_fetched_in_parts(monkeypatch):
     from sliceflow.quantization import calibration
 
     fetched = []
-    original = calibration._run
+    original = calibration.run
     monkeypatch.setattr(
-        calibration, "_run", lambda s, names, feed: fetched.append(list(names)) or original(s, names, feed)
+        calibration, "run", lambda s, names, feed: fetched.append(list(names)) or original(s, names, feed)
     )
     net = Net(3, 256, 256)
     net.conv(net.op("Relu", net.conv("x", 6), out="a"), 4, out="y")

@@ -12,14 +12,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
-from sliceflow.onnx_runtime import OnnxSession, exact_session
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.histogram import Histogram
 from sliceflow.quantization.options import QuantizationOptions
+from sliceflow.quantization.sessions import fixed_batch, open_model, run
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_BATCH = 32
-_EXTERNAL_BYTES = 1024
 
 Progress = Callable[[int, int], None]
 """Called with the samples done and the samples in all."""
@@ -54,19 +53,19 @@ def collect(
     if not names:
         return histograms
     with tempfile.TemporaryDirectory(prefix="sliceflow-") as folder:
-        session = _session(_observer(model, names), Path(folder), options)
-        batch, groups = _fixed_batch(model), [list(names)]
+        session = open_model(_observer(model, names), Path(folder), options.threads)
+        batch, groups = fixed_batch(model), [list(names)]
         done = 0
         while done < data.count:
             stop = min(done + (batch or 1), data.count)
-            feed = data.batch(done, stop, fill=batch if _fixed_batch(model) else None)
+            feed = data.batch(done, stop, fill=batch if fixed_batch(model) else None)
             sizes: dict[str, int] = {}
             for group in groups:
-                for name, value in zip(group, _run(session, group, feed), strict=True):
+                for name, value in zip(group, run(session, group, feed), strict=True):
                     sizes[name] = value.nbytes
                     _count(histograms[name], name, value, done, stop)
             if batch is None or done == 0:
-                batch, groups = _plan(sizes, stop - done, options.batch_megabytes << 20, _fixed_batch(model))
+                batch, groups = _plan(sizes, stop - done, options.batch_megabytes << 20, fixed_batch(model))
             done = stop
             if progress is not None:
                 progress(done, data.count)
@@ -82,33 +81,6 @@ def _observer(model: ir.Model, names: Sequence[str]) -> ir.Model:
     return observer
 
 
-def _session(model: ir.Model, folder: Path, options: QuantizationOptions) -> OnnxSession:
-    path = folder / "observer.onnx"
-    where = f"model {model.graph.name!r}"
-    try:
-        ir.save(model, path, external_data="observer.bin", size_threshold_bytes=_EXTERNAL_BYTES)
-    except Exception as error:  # of the disk or of protobuf
-        raise UserError("the model cannot be written to be run", where=where, why=str(error)) from error
-    try:
-        return exact_session(path, options.threads, where=where)
-    except UserError as error:
-        error.fix = error.fix or "check the model with onnx.checker and run it once in ONNX Runtime"
-        raise
-
-
-def _run(session: OnnxSession, names: Sequence[str], feed: dict[str, NDArray[np.generic]]) -> list[NDArray[np.float32]]:
-    try:
-        return session.run(names, feed)
-    except UserError as error:
-        shapes = ", ".join(f"{name} {value.dtype}{list(value.shape)}" for name, value in feed.items())
-        raise UserError(
-            "ONNX Runtime cannot run the model on the calibration data",
-            where=shapes,
-            why=error.why,
-            fix="check shapes and values of the calibration data",
-        ) from error
-
-
 def _count(histogram: Histogram, name: str, value: NDArray[np.float32], start: int, stop: int) -> None:
     if not histogram.add(value):
         raise UserError(
@@ -117,14 +89,6 @@ def _count(histogram: Histogram, name: str, value: NDArray[np.float32], start: i
             why="no range can cover such a value",
             fix="check the model on these samples in float first",
         )
-
-
-def _fixed_batch(model: ir.Model) -> int | None:
-    """The batch that all inputs insist on; None if it is free."""
-    for value in model.graph.inputs:
-        if value.shape is not None and len(value.shape) and isinstance(value.shape[0], int):
-            return int(value.shape[0])
-    return None
 
 
 def _plan(sizes: dict[str, int], samples: int, budget: int, fixed: int | None) -> tuple[int, list[list[str]]]:

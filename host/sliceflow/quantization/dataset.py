@@ -34,6 +34,7 @@ class CalibrationData:
     Args:
         arrays: for each input name an array of shape (samples, ...), at least one sample, the same number for all.
         where: the source, for error messages.
+        picked: use these samples only; all if None.
 
     Attributes:
         count: number of samples.
@@ -42,7 +43,13 @@ class CalibrationData:
         UserError: no input, no sample, or different numbers of samples.
     """
 
-    def __init__(self, arrays: Mapping[str, Array | images.ImageFolder], *, where: str = "calibration data") -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, Array | images.ImageFolder],
+        *,
+        where: str = "calibration data",
+        picked: Sequence[int] | None = None,
+    ) -> None:
         counts = {name: len(array) for name, array in arrays.items()}
         if not counts or len(set(counts.values())) != 1 or 0 in counts.values():
             raise UserError(
@@ -53,7 +60,8 @@ class CalibrationData:
             )
         self._arrays = dict(arrays)
         self._where = where
-        self.count = next(iter(counts.values()))
+        self._picked = range(next(iter(counts.values()))) if picked is None else picked
+        self.count = len(self._picked)
 
     def batch(self, start: int, stop: int, *, fill: int | None = None) -> dict[str, Array]:
         """Samples ``start`` to ``stop - 1`` of each input, in the input's own type.
@@ -68,7 +76,31 @@ class CalibrationData:
         """
         picked = list(range(start, stop))
         picked += [index % self.count for index in range(max(0, (fill or 0) - len(picked)))]
-        return {name: np.ascontiguousarray(array[picked]) for name, array in self._arrays.items()}
+        chosen = [self._picked[index] for index in picked]
+        return {name: np.ascontiguousarray(array[chosen]) for name, array in self._arrays.items()}
+
+    def ranges(self) -> list[tuple[str, float, float]]:
+        """Name, least and greatest value of each input."""
+        found: dict[str, tuple[float, float]] = {}
+        for index in range(self.count):
+            for name, array in self.batch(index, index + 1).items():
+                low, high = found.get(name, (math.inf, -math.inf))
+                found[name] = min(low, float(array.min())), max(high, float(array.max()))
+        return [(name, low, high) for name, (low, high) in found.items()]
+
+    def spread(self, count: int) -> CalibrationData:
+        """At most ``count`` of the samples, evenly spread: files are often sorted by class."""
+        return self._pick([index * self.count // count for index in range(count)] if count < self.count else None)
+
+    def hold_back(self, count: int) -> tuple[CalibrationData, CalibrationData]:
+        """The samples without ``count`` of them, and those, evenly spread."""
+        held = {(2 * index + 1) * self.count // (2 * count) for index in range(count)}
+        rest = [index for index in range(self.count) if index not in held]
+        return self._pick(rest), self._pick(sorted(held))
+
+    def _pick(self, picked: list[int] | None) -> CalibrationData:
+        chosen = self._picked if picked is None else [self._picked[index] for index in picked]
+        return CalibrationData(self._arrays, where=self._where, picked=chosen)
 
     def check(self, inputs: Sequence[ir.Value]) -> None:
         """Compare names, shapes and types with a model's inputs.

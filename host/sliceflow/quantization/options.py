@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from sliceflow.errors import UserError
 
-METHODS = ("minmax", "percentile", "mse")
+METHODS = ("auto", "minmax", "percentile", "mse")
 """How the range of an activation is chosen from the calibration data."""
 SCHEMES = ("auto", "thesis", "uint8", "int8", "uint16", "int16")
 """How a range becomes integers (see :class:`QuantizationOptions`)."""

@@ -13,6 +13,7 @@ from sliceflow.errors import UserError
 from sliceflow.frontend.forms import quantized_ops, refuse_dynamic
 from sliceflow.passes.sign import never_negative
 from sliceflow.quantization.access import constant_array, operand
+from sliceflow.quantization.auto import CANDIDATES, choose
 from sliceflow.quantization.calibration import Progress, collect
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.histogram import Histogram
@@ -20,7 +21,7 @@ from sliceflow.quantization.options import QuantizationOptions
 from sliceflow.quantization.placement import Placement, place
 from sliceflow.quantization.ranges import find_range
 from sliceflow.quantization.report import LayerQuantization, QuantizationReport, TensorQuantization
-from sliceflow.quantization.rewrite import Rewriter
+from sliceflow.quantization.rewrite import Pair, Rewriter
 from sliceflow.quantization.scales import Affine, affine
 from sliceflow.quantization.weights import QuantizedWeights, quantize_weights, snr_db
 
@@ -36,10 +37,12 @@ class QuantizationResult:
     Attributes:
         model: standard ONNX with QuantizeLinear and DequantizeLinear nodes; inputs and outputs as before.
         report: the decisions.
+        pairs: where tensors are quantized in ``model``.
     """
 
     model: ir.Model
     report: QuantizationReport
+    pairs: tuple[Pair, ...]
 
 
 def quantize(
@@ -68,10 +71,10 @@ def quantize(
     placement = place(work.graph, options.exclude)
     float_nodes = tuple(str(node.name) for node in work.graph if node not in placement.nodes)
     histograms = collect(work, [str(value.name) for value in placement.observed], calibration, options, progress)
-    ranges = _group_ranges(placement, histograms, options)
+    method, ranges = _choose_ranges(model, placement, histograms, calibration, options)
     parameters = {leader: affine(*found, options.activations) for leader, found in ranges.items()}
-    tensors = tuple(_tensor(value, placement, ranges, parameters, options.method) for value in placement.points)
-    layers = _rewrite(work.graph, placement, parameters, options.weights)
+    tensors = tuple(_tensor(value, placement, ranges, parameters, method) for value in placement.points)
+    layers, pairs = _rewrite(work.graph, placement, parameters, options.weights)
     notes = _notes(ranges, layers)
     for note in notes:
         _LOG.warning("%s", note)
@@ -83,13 +86,13 @@ def quantize(
         float_nodes=float_nodes,
         notes=notes,
     )
-    return QuantizationResult(work, report)
+    return QuantizationResult(work, report, pairs)
 
 
 def _rewrite(
     graph: ir.Graph, placement: Placement, parameters: dict[ir.Value, Affine], weight_type: str
-) -> tuple[LayerQuantization, ...]:
-    """Put integers and quantization points into the graph; returns what became of the weights."""
+) -> tuple[tuple[LayerQuantization, ...], tuple[Pair, ...]]:
+    """Put integers and quantization points into the graph; returns what became of the weights, and the points."""
     rewriter = Rewriter(graph, placement, parameters)
     layers = []
     for layer, end in placement.layers.items():
@@ -108,11 +111,11 @@ def _rewrite(
         )
         layers.append(_layer(layer, weights, quantized))
         rewriter.add_weights(layer, quantized, source.scale, axis)
-    rewriter.add_points()
+    pairs = rewriter.add_points()
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del graph.initializers[name]
-    return tuple(layers)
+    return tuple(layers), pairs
 
 
 def _notes(ranges: dict[ir.Value, Range], layers: tuple[LayerQuantization, ...]) -> tuple[str, ...]:
@@ -155,6 +158,25 @@ def _check(model: ir.Model, options: QuantizationOptions) -> None:
             why=f"there is no node {', '.join(map(repr, unknown))}",
             fix="give the names of nodes, as `sliceflow check` prints them",
         )
+
+
+def _choose_ranges(
+    model: ir.Model,
+    placement: Placement,
+    histograms: dict[str, Histogram],
+    data: CalibrationData,
+    options: QuantizationOptions,
+) -> tuple[str, dict[ir.Value, Range]]:
+    """The method, and with it the range of each group of tensors that share a scale, by its leader."""
+    methods = CANDIDATES if options.method == "auto" else (options.method,)
+    tried = [_group_ranges(placement, histograms, dataclasses.replace(options, method=method)) for method in methods]
+    if len(tried) == 1:
+        return methods[0], tried[0]
+    scales = [
+        {str(leader.name): affine(*found, options.activations) for leader, found in ranges.items()} for ranges in tried
+    ]
+    best = choose(model, data, options, scales)
+    return methods[best], tried[best]
 
 
 def _group_ranges(

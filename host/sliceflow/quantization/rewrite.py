@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,23 @@ from sliceflow.quantization.access import operand
 from sliceflow.quantization.placement import Placement
 from sliceflow.quantization.scales import Affine
 from sliceflow.quantization.weights import QuantizedWeights, bias_scale
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A QuantizeLinear and a DequantizeLinear, by the names of their results in the quantized model.
+
+    Attributes:
+        tensor: the tensor of the float model that it stands behind; None for a second pair in front of a Concat.
+        leader: the tensor whose scale it has.
+        quantized: result of the QuantizeLinear.
+        dequantized: result of the DequantizeLinear.
+    """
+
+    tensor: str | None
+    leader: str
+    quantized: str
+    dequantized: str
 
 
 class Rewriter:
@@ -31,16 +49,20 @@ class Rewriter:
         self._names = {value.name for node in graph for value in node.outputs} | set(graph.initializers)
         self._names |= {value.name for value in graph.inputs}
 
-    def add_points(self) -> None:
+    def add_points(self) -> tuple[Pair, ...]:
         """Put a pair behind every point, and a second one in front of a Concat where its scale differs."""
         placement = self._placement
+        tensors = [str(value.name) for value in placement.points]  # before outputs give their names away
+        leaders = {value: str(placement.groups.leader(value).name) for value in placement.points}
+        pairs: list[tuple[str | None, str, ir.Node, ir.Node]] = []
         # A layer's output exists only as integers, so everybody reads them; a float tensor keeps its float readers.
-        for value in placement.points:
+        for tensor, value in zip(tensors, placement.points, strict=True):
             producer = value.producer()
             readers = [
                 (user, index) for user, index in value.uses() if producer in placement.nodes or user in placement.nodes
             ]
-            quantize, dequantize = self._pair(value, value, str(value.name))
+            quantize, dequantize = self._pair(value, value, tensor)
+            pairs.append((tensor, leaders[value], quantize, dequantize))
             if producer is None:
                 self._graph.insert_before(self._graph[0], [quantize, dequantize])
             else:
@@ -53,8 +75,13 @@ class Rewriter:
             source = operand(concat, index)
             name = f"{concat.outputs[0].name}_input{index}"
             quantize, dequantize = self._pair(source, concat.outputs[0], name)
+            pairs.append((None, leaders[concat.outputs[0]], quantize, dequantize))
             self._graph.insert_before(concat, [quantize, dequantize])
             concat.replace_input_with(index, dequantize.outputs[0])
+        return tuple(
+            Pair(tensor, leader, str(quantize.outputs[0].name), str(dequantize.outputs[0].name))
+            for tensor, leader, quantize, dequantize in pairs
+        )
 
     def add_weights(self, layer: ir.Node, quantized: QuantizedWeights, x_scale: float, axis: int) -> None:
         """Replace the weights and the bias of a layer by integers.
