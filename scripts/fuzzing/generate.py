@@ -91,7 +91,7 @@ def model_commands(chance: random.Random, *, quantized: bool) -> list[Command]:
         return [Command(("simplify", "model.onnx", "--output", "out.onnx"), "out.onnx"), again]
     if verb == "quantize":
         arguments = ("quantize", "model.onnx", "--calibration", "samples.npz", "--output", "out.onnx")
-        method = ("--method", chance.choice(["mse", "minmax", "percentile"]))
+        method = ("--method", chance.choice(["auto", "mse", "minmax", "percentile"]))
         build = Command(("compile", "out.onnx", "--output", "out"), "out")
         return [Command((*arguments, *method), "out.onnx"), build, *artifact_commands(chance)[:1]]
     if verb == "against":

@@ -50,8 +50,8 @@ def is_quantized(model: ir.Model) -> bool:
 def quantized(
     model: ir.Model, calibration: CalibrationSource, options: QuantizationOptions
 ) -> tuple[ir.Model, QuantizationReport]:
-    """Quantize a float model with calibration data from a file or folder."""
-    from sliceflow.quantization import CalibrationData, quantize
+    """Quantize a float model with calibration data from a file or folder, and compare the two."""
+    from sliceflow.quantization import CalibrationData, hold_back, measure_quality, quantize
 
     data = CalibrationData.load(
         calibration.path,
@@ -61,9 +61,12 @@ def quantized(
         std=_one_or_all(calibration.std),
         scale=calibration.scale,
     )
+    used, held_back = hold_back(data)
     with output.progress("calibration") as report:
-        result = quantize(model, data, options, progress=report)
-    return result.model, result.report
+        result = quantize(model, used, options, progress=report)
+    judged_by = used if held_back is None else held_back
+    quality = measure_quality(model, result, judged_by, held_back=held_back is not None, threads=options.threads)
+    return result.model, dataclasses.replace(result.report, quality=quality)
 
 
 def _one_or_all(numbers: Sequence[float] | None) -> Sequence[float] | float | None:
@@ -134,8 +137,11 @@ class Build:
     keep_sources: bool = True
     unroll: bool = True
 
-    def run(self) -> Program:
+    def run(self) -> tuple[Program, QuantizationReport | None]:
         """Load, quantize if needed, compile, save.
+
+        Returns:
+            The program, and what quantization did if it was needed.
 
         Raises:
             UserError: the model, the data or the target is at fault.
@@ -150,8 +156,9 @@ class Build:
         sources = self._given(is_quantized(model))
         if "fp32" in sources and notes_of(model):  # the file is in float16, or quantized in a way that was undone
             sources["fp32"] = serialize(model, str(self.model))
+        report = None
         if not profile.is_float and not is_quantized(model):
-            model = self._quantize(model, profile)
+            model, report = self._quantize(model, profile)
             sources["int8"] = serialize(model, str(self.model))
         program = compile_model(
             model,
@@ -163,9 +170,9 @@ class Build:
             unroll=self.unroll,
         )
         save_program(program, self.target, _small_enough(sources) if self.keep_sources else {})
-        return program
+        return program, report
 
-    def _quantize(self, model: ir.Model, profile: Profile) -> ir.Model:
+    def _quantize(self, model: ir.Model, profile: Profile) -> tuple[ir.Model, QuantizationReport]:
         if self.calibration is None:
             raise UserError(
                 "the model is not quantized, and there are no samples to quantize it with",
@@ -173,7 +180,7 @@ class Build:
                 why=f"profile {profile.name!r} computes with integers",
                 fix="use `sliceflow deploy` with --calibration X.npz, `sliceflow quantize` first, or a float profile",
             )
-        return quantized(model, self.calibration, self.options or integer_options(profile))[0]
+        return quantized(model, self.calibration, self.options or integer_options(profile))
 
     def _given(self, already_quantized: bool) -> dict[str, bytes]:
         """The given file, if it is one file and not too large to keep."""

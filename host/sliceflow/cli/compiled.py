@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sliceflow.cli import output
+from sliceflow.cli.quality import show_quality, warn
 from sliceflow.graph.program import Program
 from sliceflow.report.compilation import compilation_json
 from sliceflow.report.shares import share_text, uncounted_text
 from sliceflow.report.tables import Table, count, share, size
 
+if TYPE_CHECKING:
+    from sliceflow.quantization import QuantizationReport
 
-def show(program: Program, folder: Path) -> None:
-    """Write the report of a compilation."""
+
+def show(program: Program, report: QuantizationReport | None, folder: Path) -> None:
+    """Write the report of a compilation, and of the quantization in front of it."""
     document = compilation_json(program, str(folder))
-    output.result(document, lambda: _print(document))
+    if report is None:
+        output.result(document, lambda: _print(document))
+        return
+    document["quantization"] = report.to_json()
+
+    def human() -> None:
+        _print(document)
+        show_quality(report)
+
+    output.result(document, human)
+    warn(report)
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -40,7 +40,10 @@ Calibration = Annotated[
     Path | None,
     typer.Option("--calibration", help=".npz, .npy or a folder of images that resemble what the model will see."),
 ]
-Method = Annotated[str, typer.Option("--method", help="How ranges are found: mse, minmax or percentile.")]
+Method = Annotated[
+    str,
+    typer.Option("--method", help="How ranges are found: auto (the best of the others), mse, minmax or percentile."),
+]
 Percentile = Annotated[float, typer.Option("--percentile", help="For percentile: per cent of values kept.")]
 Activations = Annotated[
     str, typer.Option("--activations", help="Integer type: auto, thesis, uint8, int8, uint16 or int16.")

@@ -5,16 +5,21 @@ docs/numerics.md says what the integers mean.
 """
 
 from sliceflow.quantization.dataset import CalibrationData
+from sliceflow.quantization.measure import hold_back, measure_quality
 from sliceflow.quantization.options import QuantizationOptions
+from sliceflow.quantization.quality import Quality
 from sliceflow.quantization.quantizer import QuantizationResult, quantize
 from sliceflow.quantization.report import LayerQuantization, QuantizationReport, TensorQuantization
 
 __all__ = [
     "CalibrationData",
     "LayerQuantization",
+    "Quality",
     "QuantizationOptions",
     "QuantizationReport",
     "QuantizationResult",
     "TensorQuantization",
+    "hold_back",
+    "measure_quality",
     "quantize",
 ]

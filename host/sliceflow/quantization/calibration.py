@@ -15,7 +15,7 @@ from sliceflow.errors import UserError
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.histogram import Histogram
 from sliceflow.quantization.options import QuantizationOptions
-from sliceflow.quantization.sessions import fixed_batch, open_model, run
+from sliceflow.quantization.sessions import fixed_batch, observer, open_model, run
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_BATCH = 32
@@ -53,7 +53,7 @@ def collect(
     if not names:
         return histograms
     with tempfile.TemporaryDirectory(prefix="sliceflow-") as folder:
-        session = open_model(_observer(model, names), Path(folder), options.threads)
+        session = open_model(observer(model, names), Path(folder), options.threads)
         batch, groups = fixed_batch(model), [list(names)]
         done = 0
         while done < data.count:
@@ -70,15 +70,6 @@ def collect(
             if progress is not None:
                 progress(done, data.count)
     return histograms
-
-
-def _observer(model: ir.Model, names: Sequence[str]) -> ir.Model:
-    """A copy of the model whose outputs are the named tensors."""
-    observer = model.clone()
-    values = {value.name: value for node in observer.graph for value in node.outputs}
-    values |= {value.name: value for value in observer.graph.inputs}
-    observer.graph.outputs[:] = [values[name] for name in names]
-    return observer
 
 
 def _count(histogram: Histogram, name: str, value: NDArray[np.float32], start: int, stop: int) -> None:

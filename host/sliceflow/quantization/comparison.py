@@ -39,6 +39,7 @@ class PointError:
         node: name of the node that makes it: of the layer with weights, if there is one since the last point.
         op: its operator; ``""`` for an input of the model.
         moves: nothing is computed since the last point: values are moved or selected.
+        reads: the tensors of the float model that it is computed from, up to the last points.
         signal: of the float model's values.
         rounding: error that the point itself adds to the float model's values.
         arriving: error in front of the point: of quantized inputs and weights.
@@ -48,6 +49,7 @@ class PointError:
     node: str
     op: str
     moves: bool
+    reads: tuple[str, ...]
     signal: float
     rounding: float
     arriving: float = 0.0
@@ -94,9 +96,9 @@ class Comparison:
         needed = {*quantizers.values(), *(_producer(made[pair.dequantized]) for pair in pairs)}
         facts = {}
         for pair, result in results.items():
-            region = _region(result, points, copy)
+            region, reads = _region(result, points, copy)
             needed |= region
-            facts[pair] = _Facts.of(region, copy)
+            facts[pair] = _Facts.of(region, reads, copy)
         for node, pair in points.items():
             node.replace_input_with(0, self._values[str(pair.tensor)])
         self._take(copy, [node for node in copy if node in needed])
@@ -151,6 +153,7 @@ class Comparison:
                 node=facts.node,
                 op=facts.op,
                 moves=facts.moves,
+                reads=facts.reads,
                 signal=totals[sums["signal"]],
                 rounding=totals[sums["rounding"]],
                 arriving=totals[sums["arriving"]] if "arriving" in sums else 0.0,
@@ -177,7 +180,7 @@ class Comparison:
             value.replace_all_uses_with(here)
         copy.remove(nodes)
         for node in nodes:
-            node.name = f"{prefix}{node.name}"
+            node.name = f"{prefix}{node.name}" if node.name else node.name
             for value in node.outputs:
                 value.name = f"{prefix}{value.name}" if value.name else value.name
         graph.extend(nodes)
@@ -212,9 +215,10 @@ class _Facts:
     node: str
     op: str
     moves: bool
+    reads: tuple[str, ...]
 
     @classmethod
-    def of(cls, region: set[ir.Node], graph: ir.Graph) -> _Facts:
+    def of(cls, region: set[ir.Node], reads: list[Pair], graph: ir.Graph) -> _Facts:
         nodes = [
             node for node in graph if node in region and node.op_type not in ("QuantizeLinear", "DequantizeLinear")
         ]
@@ -224,24 +228,31 @@ class _Facts:
             node=str(named[0].name) if named else "",
             op=named[0].op_type if named else "",
             moves=all(node.op_type in _MOVES for node in nodes),
+            reads=tuple(str(pair.tensor) for pair in reads),
         )
 
 
-def _region(result: ir.Value | None, points: Mapping[ir.Node, Pair], graph: ir.Graph) -> set[ir.Node]:
-    """The nodes between a value and the points before it."""
+def _region(
+    result: ir.Value | None, points: Mapping[ir.Node, Pair], graph: ir.Graph
+) -> tuple[set[ir.Node], list[Pair]]:
+    """The nodes between a value and the points before it, and those points."""
     region: set[ir.Node] = set()
+    reads: dict[Pair, None] = {}
     waiting = [result]
     while waiting:
         value = waiting.pop()
         node = None if value is None else value.producer()
-        if node is None or node.graph is not graph or node in region or node in points:
+        if node is None or node.graph is not graph or node in region:
+            continue
+        if node in points:
+            reads[points[node]] = None
             continue
         region.add(node)
         waiting += node.inputs
         for attribute in node.attributes.values():
             if attribute.type == ir.AttributeType.GRAPH:
                 waiting += [value for inner in attribute.as_graph().all_nodes() for value in inner.inputs]
-    return region
+    return region, list(reads)
 
 
 def _producer(value: ir.Value) -> ir.Node:

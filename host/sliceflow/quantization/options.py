@@ -20,7 +20,8 @@ class QuantizationOptions:
     """Choices of one quantization.
 
     Attributes:
-        method: ``"minmax"`` keeps every value that calibration saw; ``"percentile"`` clips the rarest values;
+        method: ``"auto"`` tries the others on a few samples and takes the one with the least error at the model's
+            outputs; ``"minmax"`` keeps every value that calibration saw; ``"percentile"`` clips the rarest values;
             ``"mse"`` takes the range with the smallest mean squared error.
         percentile: for ``"percentile"``: per cent of the values that stay inside the range, in (50, 100].
         activations: ``"thesis"``: unsigned with zero point 0 for tensors without negative values, signed symmetric
@@ -37,7 +38,7 @@ class QuantizationOptions:
         UserError: a value outside its domain.
     """
 
-    method: str = "mse"
+    method: str = "auto"
     percentile: float = 99.99
     activations: str = "auto"
     weights: str = "int8"

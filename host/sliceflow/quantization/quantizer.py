@@ -17,6 +17,7 @@ from sliceflow.quantization.auto import CANDIDATES, choose
 from sliceflow.quantization.calibration import Progress, collect
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.histogram import Histogram
+from sliceflow.quantization.mixed import concat_notes
 from sliceflow.quantization.options import QuantizationOptions
 from sliceflow.quantization.placement import Placement, place
 from sliceflow.quantization.ranges import find_range
@@ -74,12 +75,18 @@ def quantize(
     method, ranges = _choose_ranges(model, placement, histograms, calibration, options)
     parameters = {leader: affine(*found, options.activations) for leader, found in ranges.items()}
     tensors = tuple(_tensor(value, placement, ranges, parameters, method) for value in placement.points)
+    own = {
+        value: find_range(histograms[str(value.name)], dataclasses.replace(options, method=method))
+        for value in placement.observed
+    }
+    mixed = concat_notes(placement, own, {leader: found.scale for leader, found in parameters.items()})
     layers, pairs = _rewrite(work.graph, placement, parameters, options.weights)
-    notes = _notes(ranges, layers)
+    notes = (*_notes(ranges, layers), *mixed)
     for note in notes:
         _LOG.warning("%s", note)
     report = QuantizationReport(
         options=options,
+        method=method,
         samples=calibration.count,
         tensors=tensors,
         layers=layers,

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from sliceflow.quantization.options import QuantizationOptions
+from sliceflow.quantization.quality import Quality
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,20 +67,29 @@ class QuantizationReport:
 
     Attributes:
         options: what was asked for.
+        method: how the ranges were found: what was asked for, or what ``auto`` chose.
         samples: calibration samples used.
         tensors: the quantized activations, in execution order.
         layers: the layers with weights, in execution order.
         float_nodes: names of the nodes that stay float.
         notes: sentences on anything a user should look at.
+        quality: the comparison with the float model; None if there was none.
     """
 
     options: QuantizationOptions
+    method: str
     samples: int
     tensors: tuple[TensorQuantization, ...]
     layers: tuple[LayerQuantization, ...]
     float_nodes: tuple[str, ...]
     notes: tuple[str, ...]
+    quality: Quality | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on outputs that are not good enough to be used unseen."""
+        return () if self.quality is None else self.quality.warnings(self.options)
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as plain data."""
-        return {**dataclasses.asdict(self), "options": self.options.to_json()}
+        return {**dataclasses.asdict(self), "options": self.options.to_json(), "warnings": list(self.warnings)}

@@ -63,3 +63,12 @@ def fixed_batch(model: ir.Model) -> int | None:
         if value.shape is not None and len(value.shape) and isinstance(value.shape[0], int):
             return int(value.shape[0])
     return None
+
+
+def observer(model: ir.Model, names: Sequence[str]) -> ir.Model:
+    """A copy of the model whose outputs are the named tensors."""
+    observer = model.clone()
+    values = {value.name: value for node in observer.graph for value in node.outputs}
+    values |= {value.name: value for value in observer.graph.inputs}
+    observer.graph.outputs[:] = [values[name] for name in names]
+    return observer

@@ -18,7 +18,7 @@ def deploy(
     cpu: options.CpuNodes = None,
     shape: options.Shapes = None,
     unroll: options.Unroll = True,
-    method: options.Method = "mse",
+    method: options.Method = "auto",
     percentile: options.Percentile = 99.99,
     activations: options.Activations = "auto",
     weights: options.Weights = "auto",
@@ -57,4 +57,4 @@ def deploy(
         keep_sources=sources,
         unroll=unroll,
     )
-    show(build.run(), output_folder)
+    show(*build.run(), output_folder)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sliceflow.cli import options, output
+from sliceflow.cli.quality import show_quality, warn
 from sliceflow.report.tables import Table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def quantize(
     model: options.Model,
     calibration: Annotated[Path, typer.Option("--calibration", help=".npz, .npy or a folder of images.")],
     output_file: Annotated[Path, typer.Option("--output", help="ONNX file to write.")],
-    method: options.Method = "mse",
+    method: options.Method = "auto",
     percentile: options.Percentile = 99.99,
     activations: options.Activations = "auto",
     weights: options.Weights = "auto",
@@ -51,6 +52,7 @@ def quantize(
     result, report = quantized(loaded, source, choices)
     write_file(output_file, serialize(result, str(model)))
     output.result({"output": str(output_file), **report.to_json()}, lambda: _print(report, output_file))
+    warn(report)
 
 
 def _print(report: QuantizationReport, path: Path) -> None:
@@ -60,4 +62,5 @@ def _print(report: QuantizationReport, path: Path) -> None:
         snr = "exact" if layer.snr_db is None else f"{layer.snr_db:.1f}"
         content.add(layer.name, layer.op, layer.channels, snr, layer.accumulator_bits)
     output.table(content)
-    output.line(f"{len(report.tensors)} tensors from {report.samples} samples ({report.options.method}): {path}")
+    show_quality(report)
+    output.line(f"{len(report.tensors)} tensors from {report.samples} samples ({report.method}): {path}")
