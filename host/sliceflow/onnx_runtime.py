@@ -26,6 +26,7 @@ _EXACT = {
     "session.disable_double_qdq_remover": "1",  # two quantizers in a row round twice
     **_PRECISE,  # for integer operators that the model itself has
 }
+_FOLDER = "session.model_external_initializers_file_folder_path"
 _QUANTIZERS = (b"QuantizeLinear", b"DequantizeLinear", b"QLinear")
 _FLOATS = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
 _SHOWN = 300
@@ -72,7 +73,12 @@ class OnnxSession:
 
 
 def exact_session(
-    model: bytes | str | Path, threads: int | None = None, *, where: str, level: Level | None = None
+    model: bytes | str | Path,
+    threads: int | None = None,
+    *,
+    where: str,
+    level: Level | None = None,
+    folder: Path | None = None,
 ) -> OnnxSession:
     """A session that computes what the model means, on every processor.
 
@@ -85,12 +91,14 @@ def exact_session(
         where: for messages.
         level: of ONNX Runtime's graph optimizations. If omitted ``extended`` for models with quantizers, and ``all``
             for others. ``none`` opens fastest, and is safe from rewrites with faults of their own.
+        folder: where the external data of a serialized model lie.
 
     Raises:
         UserError: ONNX Runtime is missing or refuses the model.
     """
     level = level or ("extended" if _is_quantized(model) else "all")
-    return _open(model, threads, where, [(level, _EXACT), ("none", _EXACT)][: 1 if level == "none" else 2])
+    entries = _EXACT if folder is None else {**_EXACT, _FOLDER: str(folder)}
+    return _open(model, threads, where, [(level, entries), ("none", entries)][: 1 if level == "none" else 2])
 
 
 def user_session(

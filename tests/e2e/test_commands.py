@@ -135,7 +135,10 @@ def test_verify_and_against(folder, capsys):
     assert (document["match"], document["max_error_steps"], document["first_mismatch"]) == (True, 0, None)
     assert {layer["name"] for layer in document["layers"]} == {"first", "second", "classes"}
     assert all(layer["values"] > 0 for layer in document["layers"])
-    errors = {entry["output"]: entry["max_error"] for entry in document["against"]}
+    found = document["against"]
+    assert (found["match"], found["kind"], found["images"]) == (True, "quantized", 3)
+    assert {layer["layer"] for layer in found["layers"]} >= {"first", "second", "classes"}
+    errors = {entry["output"]: entry["max_error"] for entry in found["outputs"]}
     assert errors["d"] == 0
     assert errors["y"] < 0.02
 
@@ -147,9 +150,27 @@ def test_verify_finds_a_flipped_weight_against_the_model(folder, tmp_path, capsy
     weights[weights.nonzero()[0][::3]] ^= 0x70
     save_program(dataclasses.replace(program, weights=weights), tmp_path / "a")
     arguments = ("verify", tmp_path / "a", "--against", folder / "q.onnx", "--input", folder / "x.npy")
-    document = call(capsys, *arguments)
+    document = call(capsys, *arguments, code=3)
     assert document["match"] is True
-    assert max(entry["max_error"] for entry in document["against"]) > 0.05
+    assert document["against"]["match"] is False
+    assert max(entry["max_error"] for entry in document["against"]["outputs"]) > 0.05
+    assert main([*map(str, arguments)]) == 3
+    error = capsys.readouterr().err
+    assert f"first in layer {document['against']['first_mismatch']['layer']!r}" in error
+
+
+def test_verify_against_the_float_model(folder, tmp_path, capsys):
+    """Quantization is apart from it by so many dB; one layer negated in it is named."""
+    arguments = ("verify", folder / "a", "--input", folder / "x.npy", "--against")
+    document = call(capsys, *arguments, folder / "m.onnx")["against"]
+    assert (document["match"], document["kind"]) == (True, "float")
+    model = onnx.load(folder / "m.onnx")
+    conv = next(node for node in model.graph.node if node.name == "second")
+    weights = next(tensor for tensor in model.graph.initializer if tensor.name == conv.input[1])
+    weights.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weights), weights.name))
+    onnx.save(model, tmp_path / "wrong.onnx")
+    document = call(capsys, *arguments, tmp_path / "wrong.onnx", "--sqnr", "25", code=3)
+    assert document["against"]["first_mismatch"]["layer"] == "second"
 
 
 def test_float_profile(folder, tmp_path, capsys):

@@ -138,7 +138,7 @@ def difference(name: str, device: str, *, seed: int = 1) -> Difference:
     proto = ir.to_proto(model)
     opened = open_device(device, program, threads=1)
     try:
-        found = compare_with_onnx(program, opened, feeds, proto.SerializeToString(), 1)[0]
+        found = compare_with_onnx(program, opened, feeds, proto.SerializeToString(), 1).outputs[0]
     finally:
         opened.close()
     last = program.steps[-1]

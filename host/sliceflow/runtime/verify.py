@@ -172,7 +172,7 @@ class _Verification:
 
     def _compare_layer(self, index: int, layer: Layer, expected: bytes, got: bytes, image: int) -> None:
         descriptor, profile = self._program.descriptors[index], self._program.profile
-        tensor, channels = _channels_written(self._program, layer, descriptor)
+        tensor, channels = channels_written(self._program, layer, descriptor)
         shape = (-1, descriptor.out_height, descriptor.out_width, profile.cpi)
         first, second = (np.frombuffer(data, stored_dtype(profile)).reshape(shape) for data in (expected, got))
         used = np.broadcast_to((channels >= 0)[:, None, None, :], first.shape)
@@ -234,9 +234,7 @@ class _Verification:
             )
 
 
-def _channels_written(
-    program: Program, layer: Layer, descriptor: Descriptor
-) -> tuple[Tensor | None, NDArray[np.int64]]:
+def channels_written(program: Program, layer: Layer, descriptor: Descriptor) -> tuple[Tensor | None, NDArray[np.int64]]:
     """The tensor that a layer writes into, and the channel of each ``[slice][lane]`` written; -1 for unused lanes."""
     cpi, slices = program.profile.cpi, descriptor.groups * descriptor.out_slices
     pixels = descriptor.out_height * descriptor.out_width
