@@ -9,7 +9,9 @@ docs/numerics.md has the figures behind the choice of options.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
+from sliceflow.text import encodable
 
 Level = Literal["none", "extended", "all"]
 """What ONNX Runtime may rewrite: nothing; all but the layout of convolutions and the order of their sums; anything."""
@@ -29,6 +32,7 @@ _EXACT = {
 _FOLDER = "session.model_external_initializers_file_folder_path"
 _QUANTIZERS = (b"QuantizeLinear", b"DequantizeLinear", b"QLinear")
 _FLOATS = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
+_FOLDER = "session.model_external_initializers_file_folder_path"
 _SHOWN = 300
 """Characters of ONNX Runtime's messages that an error quotes."""
 
@@ -134,7 +138,6 @@ def _open(
         "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
         "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
     }
-    source = model if isinstance(model, bytes) else str(model)
     refusals = []
     for level, entries in choices:
         options = onnxruntime.SessionOptions()
@@ -145,10 +148,26 @@ def _open(
         for key, value in entries.items():
             options.add_session_config_entry(key, value)
         try:
-            return OnnxSession(onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"]), where)
+            with _nameable(model, options) as source:
+                session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            return OnnxSession(session, where)
         except Exception as error:  # see OnnxSession.run
             refusals.append(error)
     raise UserError("ONNX Runtime refuses the model", where=where, why=_told_by(refusals[0])) from refusals[0]
+
+
+@contextmanager
+def _nameable(model: bytes | str | Path, options: Any) -> Iterator[bytes | str]:
+    """The model as ONNX Runtime takes it: a path that is no text cannot be handed over, but its content can."""
+    if isinstance(model, bytes) or encodable(str(model)) == str(model):
+        yield model if isinstance(model, bytes) else str(model)
+        return
+    folder = os.open(Path(model).parent, os.O_RDONLY)
+    try:
+        options.add_session_config_entry(_FOLDER, f"/proc/self/fd/{folder}")
+        yield Path(model).read_bytes()
+    finally:
+        os.close(folder)
 
 
 def _is_quantized(model: bytes | str | Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -12,10 +13,9 @@ from typing import Any
 
 from sliceflow.errors import SliceflowError
 from sliceflow.report.tables import Table, write_table
+from sliceflow.text import encodable, printable
 
 _PREFIXES = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging.CRITICAL: "error: "}
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if code != 10}
-_CONTROL |= {code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _LONGEST = 2000
 """Characters of a log message that are shown: names in a model may be megabytes long."""
 _state = {"json": False, "verbose": False}
@@ -39,6 +39,9 @@ class _Handler(logging.StreamHandler[Any]):
 def set_up(*, as_json: bool, verbose: bool) -> None:
     """Set the form of output, and send log messages to stderr."""
     _state.update(json=as_json, verbose=verbose)
+    for stream in (sys.stdout, sys.stderr):  # a terminal may have fewer characters than a name
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("sliceflow")
     handler = _Handler()
     handler.setFormatter(_Formatter())
@@ -66,14 +69,9 @@ def verbose() -> bool:
     return _state["verbose"]
 
 
-def printable(text: str) -> str:
-    """Text without control characters, which names in a model may hold; lines stay lines."""
-    return text.translate(_CONTROL)
-
-
 def write_json(document: Any) -> None:
     """Write the one document of this run."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(encodable(document), indent=2, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
@@ -93,6 +91,7 @@ def line(text: str = "") -> None:
 
 def table(content: Table) -> None:
     """Write a table of the result for humans."""
+    content.title = printable(content.title)
     content.rows = [[printable(cell[:_LONGEST]).replace("\n", "\\n") for cell in row] for row in content.rows]
     write_table(content, sys.stdout)
 

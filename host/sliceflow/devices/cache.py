@@ -7,6 +7,7 @@ import functools
 import hashlib
 import logging
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -20,6 +21,7 @@ from sliceflow.files import write_file
 logger = logging.getLogger(__name__)
 
 VARIABLE = "XDG_CACHE_HOME"
+_CONFUSES_MAKE = re.compile(r"""[\s"'`$#%&*?;:|<>()\[\]{}\\~!=^]""")
 _SEAL = ".sha256"
 
 
@@ -67,6 +69,15 @@ def cached(target: Path, make: Callable[[Path], None]) -> Path:
             ) from second
 
 
+def cache_for_make(folder: Path) -> Path:
+    """A cache in which make and its shell work: ``folder``, or ``temporary_cache`` if its name would confuse them."""
+    if not _CONFUSES_MAKE.search(str(folder)):
+        return folder
+    place = temporary_cache()
+    _tell(str(folder), "make and the shell split its name", str(place))
+    return place
+
+
 def temporary_cache() -> Path:
     """A folder for this user among the temporary files; made if it does not exist.
 
@@ -95,7 +106,7 @@ def temporary_cache() -> Path:
 @functools.cache
 def _tell(folder: str, problem: str, place: str) -> None:
     logger.warning(
-        "the cache %s cannot be used (%s); compiled simulators are kept in %s\nset %s to a folder that can be written",
+        "the cache %s cannot be used (%s); compiled simulators are kept in %s\nset %s to choose another folder",
         folder,
         problem,
         place,

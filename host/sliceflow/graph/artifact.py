@@ -34,6 +34,7 @@ from sliceflow.graph.descriptor import BYTES
 from sliceflow.graph.manifest import SOURCES, FileEntry, Manifest, to_program
 from sliceflow.graph.plain import refuse
 from sliceflow.graph.program import FORMAT, FORMAT_VERSION, Program, encode_descriptors
+from sliceflow.text import encodable
 from sliceflow.version import version
 
 MANIFEST = "manifest.json"
@@ -153,7 +154,7 @@ def _manifest_document(program: Program, keys: Mapping[str, str], contents: Mapp
         program, keys, {name: FileEntry(bytes=len(data), sha256=_digest(data)) for name, data in contents.items()}
     )
     body = {"format": FORMAT, "format_version": FORMAT_VERSION, "sliceflow_version": version()}
-    body |= plain.to_plain(manifest)
+    body |= encodable(plain.to_plain(manifest))  # a file's name, which a program may bear, need not be text
     return {**body, "checksum": hashlib.sha256(plain.canonical(body)).hexdigest()}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sliceflow.devices.build import call, checksum, compiler_identity, contents, find_compiler, require
-from sliceflow.devices.cache import cached
+from sliceflow.devices.cache import cache_for_make, cached
 from sliceflow.devices.instructions import choose_instructions, compiler_flags
 from sliceflow.devices.rtl.verilator import find_verilator
 from sliceflow.hardware.kernel import TOP, rtl_folder, rtl_parameters
@@ -73,6 +73,7 @@ def build_library(profile: Profile, *, cache: Path, options: RtlBuildOptions = D
         UserError: no kernel exists for the profile, a tool is missing or fails, or the cache cannot be written.
     """
     compiler = find_compiler()
+    cache = cache_for_make(cache)
     instructions = choose_instructions(options.instructions, compiler, cache)
     flags = compiler_flags(instructions)
     arguments = options.arguments(profile, flags)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ class Simulation:
         Raises:
             UserError: the file cannot be written.
         """
-        if not self._calls.sliceflow_rtl_trace_start(self._handle, str(path).encode()):
+        if not self._calls.sliceflow_rtl_trace_start(self._handle, os.fsencode(path)):
             raise UserError("the trace cannot be written", where=str(path))
 
     def trace_stop(self) -> None:

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sliceflow.devices.build import call, checksum, compiler_identity, find_compiler, require
-from sliceflow.devices.cache import cached, default_cache
+from sliceflow.devices.cache import cache_for_make, cached, default_cache
 from sliceflow.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def find_verilator(cache: Path | None = None) -> Verilator:
     Raises:
         UserError: none fits; names those that were found and what is wrong with them.
     """
-    cache = cache or default_cache()
+    cache = cache_for_make(cache or default_cache())
     rejected = []
     for candidate in _candidates(cache):
         if isinstance(candidate, Verilator):
