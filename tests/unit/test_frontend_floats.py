@@ -12,6 +12,8 @@ from onnx.reference import ReferenceEvaluator
 
 from sliceflow.frontend import load_model, notes_of
 from sliceflow.graph.program import Value
+from sliceflow.hardware.profile import Profile
+from sliceflow.mapping import check
 from sliceflow.runtime.values import check_inputs, widened
 from tests.support.models import Graph, operators, run_model
 
@@ -167,3 +169,17 @@ def test_a_float32_input_takes_float16_arrays():
     assert check_inputs(inputs, feed) == 1
     np.testing.assert_array_equal(feed["x"], given["x"])
     assert feed["n"] is given["n"]
+
+
+@pytest.mark.parametrize("kind", ["FLOAT8E4M3FN", "FLOAT8E5M2", "INT32"])
+def test_other_types_are_refused_by_name(kind):
+    g = Graph(11)
+    number = getattr(TensorProto, kind)
+    g.initializers.append(helper.make_tensor("zero", number, [], [0]))
+    scale = g.constant(0.5)
+    x = g.input(1, 3, 8, 8)
+    stored = g.node("Cast", x, to=number) if kind == "INT32" else g.node("QuantizeLinear", x, scale, "zero")
+    y = g.node("Conv", g.node("DequantizeLinear", stored, scale, "zero"), g.dequantized((4, 3, 3, 3)))
+    findings, _ = check(load_model(g.model(y)), Profile.load("int8-8x8"))
+    (found,) = [finding for finding in findings if finding.op == "Conv"]
+    assert kind.lower() in found.reason

@@ -68,7 +68,7 @@ def weights(
     count = shape[axis] if channels else 1
     scale = case.rng.uniform(0.001, 0.004, count).astype(np.float32)
     zeros = case.rng.integers(-20, 20, count) if zero else np.zeros(count, int)
-    grid = Grid(scale, zeros, "int8") if channels else Grid(scale[0], int(zeros[0]), "int8")
+    grid = Grid(scale, zeros if zero else 0, "int8") if channels else Grid(scale[0], int(zeros[0]), "int8")
     stored = grid.values(case.rng, *shape)
     return [case.g.constant(stored, "int8"), *grid.names(case.g)], grid, stored
 
@@ -287,3 +287,55 @@ def test_a_damaged_node_is_refused_or_left(op, inputs):
     model = helper.make_model(helper.make_graph(nodes, "g", [x, s], [y]), opset_imports=imports, ir_version=8)
     with contextlib.suppress(UserError):
         assert operators(load_model(model)) == [op]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("channels", [True, False])
+@pytest.mark.parametrize("made", [True, False])
+def test_integer_convolution_with_constant_scales(seed, channels, made):
+    """Cast and Mul behind ConvInteger; its data from a QuantizeLinear, or fed as integers."""
+    case = Case(seed)
+    g, factor = case.g, case.rng.uniform(0.0001, 0.0004, 6 if channels else 1).astype(np.float32)
+    x, stored, grid = case.operand(1, 4, 8, 8)
+    if made:
+        g.inputs.clear()
+        x[0] = g.node("QuantizeLinear", g.input(1, 4, 8, 8, name="real"), *x[1:])
+        case.feeds = {"real": grid.real(stored).astype(np.float32)}
+    w = case.rng.integers(-128, 128, (6, 4, 3, 3))
+    zeros = [] if seed == 0 else [x[2], g.constant(5, "int8")]
+    sums = g.node("ConvInteger", x[0], g.constant(w, "int8"), *zeros)
+    scaled = g.node("Mul", g.node("Cast", sums, to=1), g.constant(factor.reshape((1, 6, 1, 1) if channels else ())))
+    g.output(g.node("QuantizeLinear", scaled, *case.results()), None, TENSOR[case.kind])
+    after = load_model(g.model())
+    centred = (stored.astype(int), w) if seed == 0 else (stored.astype(int) - grid.zero, w - 5)
+    if seed == 0 and made:
+        case.feeds = {"real": grid.real(stored).astype(np.float32)}
+    (found,) = run_model(after, case.feeds)
+    real = conv(*centred) * factor.reshape(-1, 1, 1).astype(np.float64)
+    assert_rounded(found, case.result.steps(real), case.kind, f"seed {seed}")
+    assert "ConvInteger" not in operators(after)
+    assert seed == 0 or check(after, PROFILE)[0] == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("columns", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
+def test_integer_matrix_with_constant_scales(seed, columns, fused):
+    case = Case(seed)
+    g, scale = case.g, case.rng.uniform(0.001, 0.004, 7 if columns else 1).astype(np.float32)
+    x, stored, grid = case.operand(1, 20)
+    w, bias = case.rng.integers(-128, 128, (20, 7)), case.rng.uniform(-1, 1, 7).astype(np.float32)
+    weights, zero = g.constant(w, "int8"), g.constant(np.full(7, 3) if columns else 3, "int8")
+    if fused:
+        own = g.constant(scale if columns else scale[0])
+        inputs = [x[0], weights, x[1], own, x[2], zero, g.constant(bias)]
+        y = g.node("MatMulIntegerToFloat", *inputs, domain=CONTRIB)
+    else:
+        sums = g.node("Cast", g.node("MatMulInteger", x[0], weights, x[2], zero), to=1)
+        y = g.node("Add", g.node("Mul", g.constant(scale * grid.scale), sums), g.constant(bias))
+    g.output(g.node("QuantizeLinear", y, *case.results()), None, TENSOR[case.kind])
+    after = load_model(g.model())
+    (found,) = run_model(after, case.feeds)
+    real = grid.real(stored) @ ((w - 3) * scale.astype(np.float64)) + bias
+    assert_rounded(found, case.result.steps(real), case.kind, f"seed {seed}")
+    assert check(after, PROFILE)[0] == []

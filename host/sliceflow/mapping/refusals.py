@@ -11,7 +11,7 @@ from sliceflow.frontend.forms import DYNAMIC_OPS, is_integer_op
 from sliceflow.graph.validate import MAX_PLANES
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import tables
-from sliceflow.mapping.onnx_view import activation_quant
+from sliceflow.mapping.onnx_view import QUANTIZED_TYPES, activation_quant
 from sliceflow.mapping.plan import Refusal
 from sliceflow.passes.view import is_op, static_shape
 
@@ -85,6 +85,13 @@ def weights_too_wide(weights: NDArray[Any], profile: Profile) -> Refusal | None:
     )
 
 
+def _other_type(node: ir.Node | None) -> str:
+    """The type of dequantized numbers where it is none of an accelerator's; empty otherwise."""
+    stored = node.inputs[0] if node is not None and is_op(node, "DequantizeLinear") else None
+    name = stored.dtype.name.lower() if stored is not None and stored.dtype is not None else ""
+    return "" if name in QUANTIZED_TYPES else name
+
+
 def not_a_tensor(node: ir.Node, profile: Profile) -> Refusal:
     """The reason where an input is nothing that the accelerator's memory holds."""
     for value in node.inputs if is_op(node, "Add") else node.inputs[:1]:
@@ -98,6 +105,12 @@ def not_a_tensor(node: ir.Node, profile: Profile) -> Refusal:
         wide = too_wide(value.producer() if value is not None else None, profile)
         if wide is not None:
             return wide
+        other = _other_type(value.producer() if value is not None else None)
+        if other:
+            return Refusal(
+                f"its input is stored as {other}, and the accelerator has integers of 8 or 16 bits",
+                "quantize the float model with `sliceflow quantize`",
+            )
     return Refusal(
         "its input is not quantized per tensor to 8 or 16 bits, or is a constant",
         "quantize the model with `sliceflow quantize`",

@@ -16,7 +16,9 @@ from sliceflow.frontend.forms.contrib_qdq import ContribQdq
 from sliceflow.frontend.forms.dynamic import Dynamic
 from sliceflow.frontend.forms.floats import settle_floats
 from sliceflow.frontend.forms.form import Form
+from sliceflow.frontend.forms.fused import Fused
 from sliceflow.frontend.forms.integer_moves import IntegerMoves
+from sliceflow.frontend.forms.integer_products import IntegerProducts
 from sliceflow.frontend.forms.kinds import DYNAMIC_OPS, is_integer_op, quantized_ops, refuse_dynamic
 from sliceflow.frontend.forms.qoperator import QOperator
 from sliceflow.frontend.forms.weight_only import WeightOnly
@@ -25,7 +27,16 @@ from sliceflow.frontend.shapes import infer_shapes
 
 logger = logging.getLogger(__name__)
 
-FORMS: tuple[type[Form], ...] = (ContribQdq, Dynamic, WeightOnly, ChannelsLast, QOperator, IntegerMoves)
+FORMS: tuple[type[Form], ...] = (
+    ContribQdq,
+    Dynamic,
+    WeightOnly,
+    ChannelsLast,
+    QOperator,
+    IntegerProducts,
+    IntegerMoves,
+    Fused,
+)
 """All forms, in the order in which they are looked for."""
 _MAX_ROUNDS = 20
 _NOTES = "sliceflow.import_notes"

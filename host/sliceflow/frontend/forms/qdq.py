@@ -24,7 +24,8 @@ def dequantize(
         zero: the same; None for 0.
         axis: where the parameters have several numbers.
     """
-    inputs = [stored, flat(node, scale)] + ([] if zero is None else [flat(node, zero)])
+    count = 0 if axis is None else numbers(scale, zero)
+    inputs = [stored] + [flat(node, value, count) for value in (scale, zero) if value is not None]
     attributes = {} if axis is None else {"axis": axis}
     name = f"{stored.name}_dequantized"
     return new_node(
@@ -32,20 +33,27 @@ def dequantize(
     )
 
 
-def flat(node: ir.Node, parameter: ir.Value) -> ir.Value:
-    """A constant parameter as a scalar or a vector; of several axes, only one may be longer than 1."""
+def flat(node: ir.Node, parameter: ir.Value, count: int = 0) -> ir.Value:
+    """A constant parameter as a scalar or a vector, of ``count`` numbers if there are any to be.
+
+    Raises:
+        ValueError: it varies along several axes.
+    """
     array = constant(parameter)
-    if array is None or array.ndim < 2:
+    if array is None or (array.ndim < 2 and (not count or array.shape == (count,))):
         return parameter
-    if max(array.shape) != array.size:
+    if array.size and max(array.shape, default=1) != array.size:
         raise ValueError(f"the scale or zero point {parameter.name!r} has shape {list(array.shape)}")
-    return add_initializer(graph_of(node), array.reshape(-1) if array.size > 1 else array.reshape(()), "parameter")
+    vector = array.reshape(-1)
+    shaped = np.broadcast_to(vector, (count,)).copy() if count else vector if vector.size > 1 else vector.reshape(())
+    return add_initializer(graph_of(node), shaped, f"{parameter.name}_flat")
 
 
 def numbers(*parameters: ir.Value | None) -> int:
-    """How many numbers the longest of some constant parameters holds; 0 if one is no constant."""
+    """How many numbers the longest of some constant parameters holds; 1 if there are none, 0 if one is no constant."""
     arrays = [constant(value) for value in parameters if value is not None]
-    return 0 if any(array is None for array in arrays) else max(array.size for array in arrays if array is not None)
+    sizes = [array.size for array in arrays if array is not None]
+    return max(sizes, default=1) if len(sizes) == len(arrays) else 0
 
 
 def quantize_result(

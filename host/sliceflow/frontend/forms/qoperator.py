@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from sliceflow.frontend.forms.form import MICROSOFT, Form, nodes
 from sliceflow.frontend.forms.qdq import dequantize, numbers, quantize_result
-from sliceflow.passes.edit import add_initializer, become
+from sliceflow.passes.edit import add_initializer, become, new_node
 from sliceflow.passes.view import attribute, constant, graph_of, input_at, rank
 
 _Rule = Callable[[ir.Node], bool]
@@ -104,6 +104,26 @@ def _matmul(node: ir.Node) -> bool:
     return True
 
 
+def _matmul_to_float(node: ir.Node) -> bool:
+    """MatMulIntegerToFloat: both scales in front of the zero points, and a float bias that is added."""
+    a, b, a_scale, b_scale = node.inputs[:4]
+    zeros, bias = (input_at(node, 4), input_at(node, 5)), input_at(node, 6)
+    if a is None or b is None or a_scale is None or b_scale is None:
+        raise ValueError("an operand or its scale is missing")
+    columns, axes = numbers(b_scale, zeros[1]), rank(b)
+    if numbers(a_scale, zeros[0]) != 1 or not columns or (columns > 1 and axes is None):
+        return False
+    axis = axes - 1 if columns > 1 and axes is not None else None
+    operands = [dequantize(node, a, a_scale, zeros[0]), dequantize(node, b, b_scale, zeros[1], axis=axis)]
+    if bias is None:
+        become(node, "MatMul", operands)
+    else:
+        product = new_node(node, "MatMul", operands, name=f"{node.name}_product", dtype=ir.DataType.FLOAT)
+        become(node, "Add", [product, bias])
+    node.domain, node.version = "", None
+    return True
+
+
 def _size(value: ir.Value | None, axis: int) -> int | None:
     size = value.shape[axis] if value is not None and value.shape is not None else None
     return size if isinstance(size, int) else None
@@ -183,6 +203,7 @@ def _where(node: ir.Node) -> bool:
 
 
 _RULES: dict[str, _Rule] = {
+    "MatMulIntegerToFloat": _matmul_to_float,
     "QGemm": _gemm,
     "QLinearAdd": _binary("Add"),
     "QLinearAveragePool": _unary("AveragePool"),
