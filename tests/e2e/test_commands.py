@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
+from sliceflow.bench.compare import PRECISE
 from sliceflow.cli import main
 from sliceflow.graph.artifact import load_program, save_program, source_models
 from sliceflow.onnx_runtime import exact_session
@@ -187,8 +188,12 @@ def test_bench_labels_every_number(folder, tmp_path, capsys):
     arguments = ("deploy", folder / "m.onnx", "--calibration", folder / "samples.npz", "--profile", "int8-4x4")
     call(capsys, *arguments, "--output", tmp_path / "a")
     document = call(capsys, "bench", tmp_path / "a", "--threads", "1", "--repeats", "5", "--warmup", "1")
-    assert set(document) == {"cpu", "fpga"}
-    assert [(row["model"], row["threads"], row["label"]) for row in document["cpu"]] == [
+    assert set(document) == {"cpu", "answers", "fpga"}
+    answers = document["answers"]
+    assert (answers["images"], answers["accuracy"]) == (1, None)
+    assert answers["exact_db"] > 20
+    rows = [row for row in document["cpu"] if not answers["differ"] or row["model"] != PRECISE]
+    assert [(row["model"], row["threads"], row["label"]) for row in rows] == [
         ("fp32", 1, "measured"),
         ("int8", 1, "measured"),
     ]
@@ -205,6 +210,16 @@ def test_bench_labels_every_number(folder, tmp_path, capsys):
     assert totals["bytes_to_device"] == 12 * 12 * 4  # three channels in words of four
     fpga_part = totals["parts"][0]
     assert fpga_part["ms"] == pytest.approx(1e3 * totals["predicted_cycles"] / (totals["mhz"] * 1e6))
+
+
+def test_bench_with_labels(folder, tmp_path, capsys):
+    np.savez(tmp_path / "labelled.npz", x=np.load(folder / "x.npy"), label=np.arange(5) % 4)
+    models = ("--model", folder / "m.onnx", "--quantized", folder / "q.onnx", "--threads", "1", "--repeats", "2")
+    found = call(capsys, "bench", folder / "a", "--input", tmp_path / "labelled.npz", *models)["answers"]
+    assert found["images"] == 5
+    assert set(found["accuracy"]) == {"fp32", "timed", "exact"}
+    assert main([*map(str, ("bench", folder / "a", "--input", tmp_path / "labelled.npz", *models))]) == 0
+    assert "accuracy: timed " in capsys.readouterr().out
 
 
 def test_map_shows_the_steps(folder, tmp_path, capsys):

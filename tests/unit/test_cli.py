@@ -151,8 +151,12 @@ def test_doctor_lists_everything(capsys):
     assert {"numpy", "g++", "verilator", "pyxrt", "v++"} <= {tool["name"] for tool in document["tools"]}
     assert all(tool["fix"] and tool["needed_for"] for tool in document["tools"] if not tool["found"])
     assert document["devices"] == ["csim", "reference", "rtl"]
+    kernels = document["integer_kernels"]
+    assert kernels["exact"] == (set(kernels["got"].values()) == {kernels["expected"]})
     assert main(["doctor"]) == 0
-    assert "needed for" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "needed for" in told
+    assert kernels["told"] in told
 
 
 def test_doctor_tells_a_compiler_that_does_not_work(monkeypatch, tmp_path, capsys):

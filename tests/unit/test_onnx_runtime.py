@@ -4,34 +4,15 @@ import tempfile
 from collections.abc import Callable
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
+from sliceflow.bench.answers import compare_answers
 from sliceflow.errors import UserError
+from sliceflow.kernel_probe import probe_kernels
 from sliceflow.onnx_runtime import OnnxSession, exact_session, user_session
 from tests.support.random_network import quantize_with_onnxruntime, random_network
-
-
-def model(nodes: list[onnx.NodeProto], shape: list[int], opset: int = 21, **constants: np.ndarray) -> bytes:
-    graph = helper.make_graph(
-        nodes,
-        "test",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * len(shape))],
-        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
-    )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-    onnx.checker.check_model(made)
-    return made.SerializeToString()
-
-
-def pair(source: str, scale: str, zero: str, result: str) -> list[onnx.NodeProto]:
-    """A quantizer and its inverse."""
-    return [
-        helper.make_node("QuantizeLinear", [source, scale, zero], [f"{result}_q"]),
-        helper.make_node("DequantizeLinear", [f"{result}_q", scale, zero], [result]),
-    ]
+from tests.support.saturating import layer, model, pair
 
 
 @pytest.mark.parametrize("opened", [exact_session, user_session])
@@ -53,24 +34,35 @@ def test_a_pool_behind_an_int8_pair_runs(opened: Callable[..., OnnxSession]) -> 
 @pytest.mark.parametrize("zero", [np.uint8(0), np.uint8(1), np.int8(-128)])
 def test_pairs_of_large_products_do_not_saturate(op: str, zero: np.integer) -> None:
     """u8 x s8: 255 * 127 + 255 * 127 is above 2^15, where some processors' integer kernels stop."""
-    inputs, outputs = 37, 12
-    weights = np.full((inputs, outputs), 127, np.int8)
-    weights[::3] = -128
-    kernel = weights.T.reshape(outputs, inputs, 1, 1) if op == "Conv" else weights
-    total = 255 * int(weights[:, 0].astype(int).sum())
-    scale = np.float32(2 ** np.ceil(np.log2(abs(total) / 100)))
-    nodes = [
-        *pair("x", "sx", "zx", "dx"),
-        helper.make_node("DequantizeLinear", ["w", "sw", "zw"], ["dw"]),
-        helper.make_node(op, ["dx", "dw"], ["a"]),
-        *pair("a", "sy", "zy", "y"),
-    ]
-    shape = [2, inputs, 3, 3] if op == "Conv" else [9, inputs]
-    constants = {"sx": np.float32(1), "zx": zero, "w": kernel, "sw": np.float32(1), "zw": np.int8(0)}
-    data = model(nodes, shape, sy=scale, zy=np.int8(0), **constants)
-    (got,) = exact_session(data, 1, where="test").run(None, {"x": np.full(shape, 255 - (zero == 1), np.float32)})
-    expected = np.round(total * (255 - (zero == 1)) / 255 / scale) * scale
+    data, x, expected = layer(op, zero)
+    (got,) = exact_session(data, 1, where="test").run(None, {"x": x})
     np.testing.assert_array_equal(got, np.full_like(got, expected))
+
+
+@pytest.mark.parametrize("op", ["Conv", "MatMul"])
+def test_the_probe_says_what_this_processor_does(op: str) -> None:
+    data, x, expected = layer(op, np.uint8(0))
+    (got,) = user_session(data, 1, where="test").run(None, {"x": x})
+    probe = probe_kernels()
+    assert probe.exact == bool((got == expected).all())
+    assert probe.told().startswith("exact" if probe.exact else "NOT exact")
+    (precise,) = user_session(data, 1, where="test", precise=True).run(None, {"x": x})
+    np.testing.assert_array_equal(precise, np.full_like(got, expected))
+
+
+def test_the_worth_of_timed_answers() -> None:
+    """They differ where, and only where, the processor's kernels do."""
+    data, x, _ = layer("Conv", np.uint8(0), batch=1)
+    images = np.concatenate([x, x / 2, x])
+    labels = np.zeros(3, np.int64)
+    found = compare_answers({"int8": data, "fp32": data}, {"x": images}, labels, 1)
+    assert found is not None
+    assert (found.images, found.differ) == (3, not probe_kernels().exact)
+    assert (found.sqnr_db is None) == (found.max_error == 0)
+    assert (found.timed_db, found.exact_db) == (found.sqnr_db, None)
+    assert found.accuracy is not None
+    assert found.accuracy["exact"] == found.accuracy["fp32"] == 1
+    assert compare_answers({"fp32": data}, {"x": images}, None, 1) is None
 
 
 def test_two_quantizers_in_a_row_round_twice() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from sliceflow.bench.answers import compare_answers
 from sliceflow.bench.measure import measure
 from sliceflow.devices.base import Device
 from sliceflow.errors import UserError
@@ -21,6 +22,8 @@ from sliceflow.runtime.executor import Executor
 from sliceflow.runtime.values import check_inputs
 
 Array = NDArray[Any]
+PRECISE = "int8, x64quantprecision"
+"""Name of the int8 model where ONNX Runtime is told not to add in 16 bits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,19 +55,23 @@ def bench(
     inputs: Mapping[str, Array],
     models: Mapping[str, Path | bytes],
     options: BenchOptions | None = None,
+    labels: Array | None = None,
 ) -> dict[str, Any]:
     """Compare, for one image.
 
     Args:
         program: the compiled model.
         device: has the program loaded; CPU layers and transforms are measured around it.
-        inputs: an array for each input; the first image is used.
+        inputs: an array for each input; the first image is timed, all of them are answered.
         models: models for ONNX Runtime, path or content, by what they are (``fp32``, ``int8``).
         options: how to measure.
+        labels: class of each image.
 
     Returns:
-        ``{"cpu": [...], "fpga": {"layers": [...], "totals": {...}}}``; times in milliseconds for one image. Simulated
-        cycles are those of a device that counts them (``rtl``); None with others.
+        ``{"cpu": [...], "answers": {...}, "fpga": {"layers": [...], "totals": {...}}}``; times in milliseconds for one
+        image. Simulated cycles are those of a device that counts them (``rtl``); None with others. ``answers`` says
+        what the timed int8 answers are worth (``Answers``; None without an int8 model); where they are wrong, the int8
+        model is timed with ONNX Runtime's cure as well.
 
     Raises:
         UserError: inputs or models do not fit.
@@ -73,7 +80,10 @@ def bench(
     check_inputs(program.inputs, inputs)
     feed = {name: array[:1] for name, array in inputs.items()}
     threads = list(options.threads) or sorted({1, cores()})
+    answers = compare_answers(models, inputs, labels, max(threads))
     cpu = [_on_cpu(kind, model, feed, count, options) for kind, model in models.items() for count in threads]
+    if answers is not None and answers.differ:
+        cpu += [_on_cpu(PRECISE, models["int8"], feed, count, options) for count in threads]
     executor = Executor(program, device, CpuLayers(program, max(threads)))
     host = _host_times(program, executor, feed, options)
     layers = [
@@ -86,14 +96,15 @@ def bench(
         for index, layer in enumerate(program.fpga_layers)
     ]
     totals = _totals(program, executor.cycles, host, max(threads), options)
-    return {"cpu": cpu, "fpga": {"layers": layers, "totals": totals}}
+    told = None if answers is None else dataclasses.asdict(answers)
+    return {"cpu": cpu, "answers": told, "fpga": {"layers": layers, "totals": totals}}
 
 
 def _on_cpu(
     kind: str, model: Path | bytes, feed: Mapping[str, Array], threads: int, options: BenchOptions
 ) -> dict[str, Any]:
     where = f"{kind} model" if isinstance(model, bytes) else str(model)
-    session = user_session(model, threads, where=where)
+    session = user_session(model, threads, where=where, precise=kind == PRECISE)
     wanted = {value.name: value.shape for value in session.get_inputs()}
     if set(wanted) != set(feed):
         raise UserError(

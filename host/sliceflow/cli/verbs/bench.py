@@ -16,7 +16,9 @@ def bench(
     artifact: options.Artifact,
     model: Annotated[Path | None, typer.Option("--model", help="The float model, for ONNX Runtime.")] = None,
     quantized: Annotated[Path | None, typer.Option("--quantized", help="The quantized one.")] = None,
-    input_file: Annotated[Path | None, typer.Option("--input", help=".npy or .npz; random if omitted.")] = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input", help=".npy or .npz, also with `label`; random if omitted.")
+    ] = None,
     device: options.Device = "csim",
     threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads; repeat for several.")] = None,
     warmup: Annotated[int, typer.Option(min=0, help="Calls that do not count.")] = 5,
@@ -48,9 +50,10 @@ def bench(
             fix="name them with --model and --quantized",
         )
     feed = read_arrays(input_file, program.inputs) if input_file else random_inputs(program.inputs, 1, seed=0)
+    labels = feed.pop("label", None) if "label" not in {value.name for value in program.inputs} else None
     opened = open_device(device, program, threads=max(threads) if threads else None)
     try:
-        document = compare(program, opened, feed, dict(sorted(models.items())), choices)
+        document = compare(program, opened, feed, dict(sorted(models.items())), choices, labels)
     finally:
         opened.close()
     output.result(document, lambda: _print(document))
@@ -65,12 +68,33 @@ def _print(document: dict[str, Any]) -> None:
         for row in cpu:
             content.add(row["model"], row["threads"], f"{row['median_ms']:.3f}", f"{row['p95_ms']:.3f}", row["label"])
         output.table(content)
+    if document["answers"] is not None:
+        _print_answers(document["answers"])
     output.table(_cycles(document["fpga"]["layers"], totals["profile"]))
     content = Table("FPGA, one image", ("part", "ms", "label", "basis"), right=frozenset({"ms"}))
     for part in totals["parts"]:
         content.add(part["part"], f"{part['ms']:.3f}", part["label"], part["basis"])
     content.add("total", f"{totals['total_ms']:.3f}", "predicted", "sum of the parts, nothing overlapped")
     output.table(content)
+
+
+def _print_answers(found: dict[str, Any]) -> None:
+    """What the timed int8 answers are worth, and a warning where that is not what the model means."""
+    apart = "are equal" if found["sqnr_db"] is None else f"are {found['sqnr_db']:g} dB apart"
+    line = f"int8 as timed and what the model means {apart} on {found['images']} images"
+    if found["sqnr_db"] is not None:
+        line += f" (largest difference {found['max_error']:.4g})"
+    if found["timed_db"] is not None and found["exact_db"] is not None:
+        line += f"; against fp32 they have {found['timed_db']:g} and {found['exact_db']:g} dB"
+    if found["accuracy"] is not None:
+        shares = ", ".join(f"{name} {100 * value:.2f} %" for name, value in found["accuracy"].items())
+        line += f"; accuracy: {shares}"
+    output.line(line)
+    if found["differ"]:
+        output.note(
+            "warning: the int8 times are those of wrong answers: ONNX Runtime's integer kernels are not exact on this "
+            "processor (`sliceflow doctor`); the rows with x64quantprecision are those of its cure"
+        )
 
 
 def _cycles(layers: list[dict[str, Any]], profile: str) -> Table:

@@ -6,6 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from sliceflow.cli import options, output
+from sliceflow.errors import UserError
+from sliceflow.machine import cpu_model
 from sliceflow.report.tables import Table
 
 if TYPE_CHECKING:
@@ -20,13 +22,25 @@ def doctor(json: options.Json = False, verbose: options.Verbose = False) -> None
     from sliceflow.version import version
 
     tools = examine()
+    kernels = _kernels()
     document: dict[str, Any] = {
         "sliceflow": version(),
         "tools": [dataclasses.asdict(tool) for tool in tools],
+        "integer_kernels": kernels,
         "devices": device_names(),
         "profiles": Profile.names(),
     }
     output.result(document, lambda: _print(tools, document))
+
+
+def _kernels() -> dict[str, Any]:
+    from sliceflow.kernel_probe import probe_kernels
+
+    try:
+        found = probe_kernels()
+    except (UserError, ImportError) as error:
+        return {"exact": None, "told": f"not known: {error}"}
+    return {"exact": found.exact, "expected": found.expected, "got": found.got, "told": found.told()}
 
 
 def _print(tools: list[Tool], document: dict[str, Any]) -> None:
@@ -36,5 +50,6 @@ def _print(tools: list[Tool], document: dict[str, Any]) -> None:
             tool.name, "ok" if tool.found else "--", tool.version, tool.needed_for, "" if tool.found else tool.fix
         )
     output.table(content)
+    output.line(f"ONNX Runtime's integer kernels on {cpu_model()}: {document['integer_kernels']['told']}")
     for key in ("devices", "profiles"):
         output.line(f"{key}: {', '.join(document[key])}")

@@ -1,0 +1,116 @@
+"""What the timed int8 answers are worth: the model as it is timed against what it means, and against float."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sliceflow.onnx_runtime import OnnxSession, exact_session, user_session
+
+Array = NDArray[Any]
+LARGEST = 1000
+"""Images that are compared at most."""
+_TIES_DB = 30.0
+"""Rounding ties alone leave more than this between two executions of a model, in decibels."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """The int8 model as a user runs it, beside its exact meaning.
+
+    Attributes:
+        images: compared.
+        max_error: largest difference of the timed answers from the exact ones.
+        sqnr_db: of the timed answers against the exact ones, lowest of all outputs; None if they are equal.
+        differ: whether that is more than rounding ties explain.
+        timed_db, exact_db: SQNR of both against the fp32 model; None without one, or where they are equal to it.
+        accuracy: share of the images whose label has the largest output, for ``fp32``, ``timed`` and ``exact``; None
+            without labels.
+    """
+
+    images: int
+    max_error: float
+    sqnr_db: float | None
+    differ: bool
+    timed_db: float | None
+    exact_db: float | None
+    accuracy: dict[str, float] | None
+
+
+def compare_answers(
+    models: Mapping[str, Path | bytes], inputs: Mapping[str, Array], labels: Array | None, threads: int
+) -> Answers | None:
+    """Compare on all images, one at a time.
+
+    Args:
+        models: ``int8`` and, if there is one, ``fp32``.
+        inputs: an array for each input, the batch first.
+        labels: class of each image.
+        threads: of ONNX Runtime.
+
+    Returns:
+        What was found; None without an int8 model.
+
+    Raises:
+        UserError: ONNX Runtime cannot run a model.
+    """
+    if "int8" not in models:
+        return None
+    sessions = {
+        "timed": user_session(models["int8"], threads, where="int8 model"),
+        "exact": exact_session(models["int8"], threads, where="int8 model"),
+    }
+    if "fp32" in models:
+        sessions["fp32"] = exact_session(models["fp32"], threads, where="fp32 model")
+    count = min(LARGEST, *(len(array) for array in inputs.values()))
+    found = {name: _outputs(session, inputs, count) for name, session in sessions.items()}
+    sqnr, real = _ratio(found["exact"], found["timed"]), found.get("fp32")
+    pairs = zip(found["exact"], found["timed"], strict=True)
+    return Answers(
+        images=count,
+        max_error=max(float(np.abs(a - b).max(initial=0)) for a, b in pairs),
+        sqnr_db=sqnr,
+        differ=sqnr is not None and sqnr < _TIES_DB,
+        timed_db=None if real is None else _ratio(real, found["timed"]),
+        exact_db=None if real is None else _ratio(real, found["exact"]),
+        accuracy=_accuracy(found, labels, count),
+    )
+
+
+def _outputs(session: OnnxSession, inputs: Mapping[str, Array], count: int) -> list[NDArray[np.float64]]:
+    """Each output over all images, ``[N, ...]``."""
+
+    def images() -> Iterator[list[Array]]:
+        for image in range(count):
+            feed = {name: array[image : image + 1] for name, array in inputs.items()}
+            yield session.run(None, session.typed(feed))
+
+    return [np.stack([np.asarray(part, np.float64) for part in parts]) for parts in zip(*images(), strict=True)]
+
+
+def _ratio(expected: list[NDArray[np.float64]], got: list[NDArray[np.float64]]) -> float | None:
+    """Lowest SQNR of all outputs, in decibels; None if all are equal, or are not the same outputs."""
+    if [array.shape for array in expected] != [array.shape for array in got]:
+        return None
+    ratios = []
+    for a, b in zip(expected, got, strict=True):
+        noise, signal = float(np.square(a - b).sum()), float(np.square(a).sum())
+        if noise > 0:
+            ratios.append(round(10 * math.log10(max(signal, 1e-30) / noise), 2))
+    return min(ratios, default=None)
+
+
+def _accuracy(
+    found: Mapping[str, list[NDArray[np.float64]]], labels: Array | None, count: int
+) -> dict[str, float] | None:
+    first = found["exact"][0]
+    if labels is None or labels.ndim != 1 or len(labels) < count or first[0].size < 2:
+        return None
+    classes = {name: outputs[0].reshape(count, -1).argmax(1) for name, outputs in found.items()}
+    return {name: round(float((each == labels[:count]).mean()), 4) for name, each in classes.items()}
