@@ -338,3 +338,42 @@ def test_mutated_models(mutate, block):
         assert outcome in ("loaded", "refused"), f"seed {seed}"
         assert time.monotonic() - start < LIMIT, f"seed {seed}"
     assert refused > 5, "the mutants are too tame to show anything"
+
+
+def refers(holder, *, target="p", kind=onnx.AttributeProto.FLOAT):
+    """A node whose attribute is a reference, put at the place of a LeakyRelu's alpha."""
+    node = onnx.helper.make_node("LeakyRelu", ["a"], ["b"], name="leaky")
+    node.attribute.append(onnx.AttributeProto(name="alpha", ref_attr_name=target, type=kind))
+    nothing = onnx.TensorProto.FLOAT, [1, 3]
+    io = [onnx.helper.make_tensor_value_info(name, *nothing) for name in ("a", "b", "x", "y", "c")]
+    nodes, functions, imports = [node], [], [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("d", 1)]
+    if holder == "branch":
+        branch = onnx.helper.make_graph([node], "then", [], [io[1]])
+        otherwise = onnx.helper.make_graph(
+            [onnx.helper.make_node("Relu", ["a"], ["e"])],
+            "else",
+            [],
+            [onnx.helper.make_tensor_value_info("e", *nothing)],
+        )
+        condition = onnx.helper.make_tensor("t", onnx.TensorProto.BOOL, [], [True])
+        nodes = [
+            onnx.helper.make_node("Constant", [], ["t"], value=condition),
+            onnx.helper.make_node("If", ["t"], ["y"], then_branch=branch, else_branch=otherwise),
+        ]
+    elif holder == "function":
+        functions = [onnx.helper.make_function("d", "F", ["a"], ["b"], [node], imports[:1], attributes=["q"])]
+        nodes = [onnx.helper.make_node("F", ["a"], ["y"], domain="d", q=0.5)]
+    graph = onnx.helper.make_graph(nodes, "g", [io[0]], [io[1] if holder == "graph" else io[3]])
+    return onnx.helper.make_model(graph, opset_imports=imports, functions=functions, ir_version=9)
+
+
+@pytest.mark.parametrize("holder", ["graph", "branch", "function"])
+def test_references_to_attributes_that_nobody_declares(holder):
+    error = refusal(refers(holder))
+    assert "'alpha' refers to 'p'" in error.what
+    assert "leaky" in error.where
+
+
+def test_references_of_functions_are_resolved():
+    model = load_model(refers("function", target="q"))
+    assert [node.attributes.get_float("alpha") for node in model.graph] == [0.5]

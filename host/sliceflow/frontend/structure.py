@@ -58,11 +58,12 @@ def _defect(what: str, where: str, why: str = "") -> UserError:
 
 
 class _Counter:
-    """Where we are, and how many nodes were seen."""
+    """Where we are, how many nodes were seen, and the attributes of the function that we are in."""
 
     def __init__(self, where: str) -> None:
         self.where = where
         self.nodes = 0
+        self.parameters: frozenset[str] = frozenset()
 
     def add(self, count: int) -> None:
         self.nodes += count
@@ -138,6 +139,7 @@ def _verify_function(function: onnx.FunctionProto, counter: _Counter) -> None:
     where = f"function {function.name} of {counter.where}"
     inputs, outputs = _unique(function.input, "input", where), _node_outputs(function.node, where)
     scopes = [inputs | outputs]
+    counter.parameters = frozenset((*function.attribute, *(item.name for item in function.attribute_proto)))
     for node in function.node:
         _verify_node(node, scopes, counter)
     for name in _unique(function.output, "output", where):
@@ -192,6 +194,9 @@ def _verify_node(node: onnx.NodeProto, scopes: list[set[str]], counter: _Counter
 def _verify_attribute(item: onnx.AttributeProto, scopes: list[set[str]], counter: _Counter, where: str) -> None:
     kinds = onnx.AttributeProto
     if item.ref_attr_name:
+        if item.ref_attr_name not in counter.parameters:
+            why = "only the body of a function refers to attributes, to those that it declares"
+            raise _defect(f"the attribute {item.name!r} refers to {item.ref_attr_name!r}", where, why)
         return
     if item.type in (kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS):
         raise UserError(f"sparse tensors are not supported: attribute {item.name!r}", where=where)
