@@ -39,9 +39,10 @@ class DequantizeLayout(Pass):
             perm = attribute(node, "perm") or list(range(stored.ndim))[::-1]
             axis = axis_of(int(attribute(dequantize, "axis", 1)), stored.ndim)
             attributes = {"axis": perm.index(axis)}
-        moved = evaluate(node, [stored, *known]) if len(known) == len(others) else None
-        if moved is None:
+        results = evaluate(node, [stored, *known]) if len(known) == len(others) else None
+        if results is None:
             return False
+        moved = results[0]
         graph, old = graph_of(node), list(node.inputs)
         data = add_initializer(graph, moved, f"{node.name}_folded")
         inputs = [data, *dequantize.inputs[1:]]

@@ -16,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
+from sliceflow.passes import evaluate_parts
 from sliceflow.passes.view import attribute, axis_of
 
 Array = NDArray[Any]
@@ -64,8 +65,8 @@ def check_size(shape: Sequence[int], itemsize: int, limit: int = MAX_BYTES) -> N
         )
 
 
-def evaluate(node: ir.Node, inputs: list[Array]) -> Array | None:
-    """The first output of ``node``, or None if this operator is not evaluated.
+def evaluate(node: ir.Node, inputs: list[Array]) -> tuple[Array, ...] | None:
+    """The outputs of ``node``, or None if this operator is not evaluated.
 
     Args:
         node: a node of the standard domain at the canonical opset.
@@ -75,6 +76,13 @@ def evaluate(node: ir.Node, inputs: list[Array]) -> Array | None:
         UserError: the result is too large.
         ValueError: the inputs contradict each other.
     """
+    if node.op_type in evaluate_parts.RULES:
+        return evaluate_parts.RULES[node.op_type](node, inputs)
+    result = _evaluate_one(node, inputs)
+    return None if result is None else (result,)
+
+
+def _evaluate_one(node: ir.Node, inputs: list[Array]) -> Array | None:
     rule = _RULES.get(node.op_type)
     if rule is not None:
         return rule(node, inputs)
@@ -92,7 +100,7 @@ def evaluate(node: ir.Node, inputs: list[Array]) -> Array | None:
 
 def evaluates(op_type: str) -> bool:
     """Whether ``evaluate`` knows the operator."""
-    return op_type in _RULES or op_type in _UNARY or op_type in _BINARY
+    return any(op_type in known for known in (_RULES, _UNARY, _BINARY, evaluate_parts.RULES))
 
 
 def _check_broadcast(inputs: list[Array]) -> None:

@@ -49,15 +49,16 @@ class FoldConstants(Pass):
         if node.domain != "":
             return False
         array = _known_shape(node)
-        if array is None:
+        arrays = None if array is None else (array,)
+        if arrays is None:
             try:
-                array = self._value(node)
+                arrays = self._values(node)
             except UserError as error:
                 error.where = error.where or f"node {node.name} ({node.op_type})"
                 raise
-        if array is None:
+        if arrays is None:
             return False
-        self._bytes += array.nbytes
+        self._bytes += sum(array.nbytes for array in arrays)
         if self._bytes > MAX_TOTAL_BYTES:
             raise UserError(
                 f"the constants of the model need more than {MAX_TOTAL_BYTES >> 30} GiB",
@@ -65,17 +66,25 @@ class FoldConstants(Pass):
                 fix="store the weights in the model instead of computing them",
             )
         inputs, graph = list(node.inputs), graph_of(node)
-        replace_by_constant(node, array)
+        for index, array in enumerate(arrays[: len(node.outputs)]):
+            if node.outputs[index].uses() or node.outputs[index].is_graph_output():
+                replace_by_constant(node, array, output=index)
         graph.remove(node, safe=True)
         drop_unread(graph, *inputs)
         return True
 
-    def _value(self, node: ir.Node) -> NDArray[Any] | None:
-        if not evaluates(node.op_type) or any(output.uses() for output in node.outputs[1:]):
+    def _values(self, node: ir.Node) -> tuple[NDArray[Any], ...] | None:
+        if not evaluates(node.op_type):
             return None
-        arrays = [constant(value) for value in node.inputs]
+        inputs = list(node.inputs)
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        arrays = [constant(value) for value in inputs]
         known = [array for array in arrays if array is not None]
-        return evaluate(node, known) if len(known) == len(arrays) else None
+        results = evaluate(node, known) if len(known) == len(arrays) else None
+        if results is None or any(output.uses() for output in node.outputs[len(results) :]):
+            return None
+        return results
 
 
 def _known_shape(node: ir.Node) -> NDArray[Any] | None:

@@ -90,6 +90,49 @@ def test_the_shape_of_a_tensor_is_folded_as_far_as_it_is_known():
     assert_same_outputs(model, after)
 
 
+PARTS = {
+    "Split": lambda g, n: g.node("Split", g.random(7, 3), ints(g, 2, 0, 5), outputs=n, axis=0),
+    "Split in equal parts": lambda g, n: g.node("Split", g.random(3, 9), outputs=n, axis=-1, num_outputs=3),
+    "Split with a smaller part": lambda g, n: g.node("Split", g.random(3, 8), outputs=n, axis=1, num_outputs=3),
+    "Split of integers": lambda g, n: g.node("Split", ints(g, *range(6)), outputs=n, num_outputs=3),
+    "TopK": lambda g, n: g.node("TopK", g.random(4, 9), ints(g, 4), outputs=n[:2]),
+    "TopK with equal entries": lambda g, n: g.node(
+        "TopK", g.constant([[2, 1, 2, 0, 1, 2], [0, 0, 0, 0, 0, 1]]), ints(g, 5), outputs=n[:2]
+    ),
+    "TopK of the smallest": lambda g, n: g.node(
+        "TopK", ints(g, 3, -1, 3, 0, -1), ints(g, 4), outputs=n[:2], axis=0, largest=0
+    ),
+    "Unique": lambda g, n: g.node("Unique", ints(g, 5, 3, 5, 1, 3, 5), outputs=[*n, "counts"]),
+    "Unique as they come": lambda g, n: g.node("Unique", ints(g, 5, 3, 5, 1, 3, 5), outputs=[*n, "counts"], sorted=0),
+    "Unique rows": lambda g, n: g.node(
+        "Unique", g.constant([[1, 2], [0, 4], [1, 2], [0, 4], [0, 1]]), outputs=[*n, "counts"], axis=0
+    ),
+    "Dropout": lambda g, n: g.node("Dropout", g.random(3, 4), outputs=n[:2]),
+}
+
+
+@pytest.mark.parametrize("read", ["all", "first", "last"])
+@pytest.mark.parametrize("kind", PARTS)
+def test_a_constant_of_several_parts_is_folded(kind, read):
+    g = Graph(1)
+    PARTS[kind](g, ["a", "b", "c"])
+    made = list(g.nodes[-1].output)
+    chosen = made if read == "all" else made[:1] if read == "first" else made[-1:]
+    parts = [g.node("Cast", name, to=onnx.TensorProto.FLOAT) for name in chosen]
+    model = g.model(*(g.node("Mul", g.input(1), part) for part in parts))
+    after, _ = apply(FoldConstants, model)
+    assert operators(after) == ["Mul"] * len(parts)
+    assert_same_outputs(model, after)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 2), (4, 4), (8, -1, 0), (7,)])
+def test_parts_that_do_not_fit_are_refused(sizes):
+    g = Graph(1)
+    g.node("Split", g.random(7), ints(g, *sizes), outputs=["a", "b", "c"])
+    with pytest.raises(UserError, match="cannot be split"):
+        apply(FoldConstants, g.model(g.node("Add", g.input(1), "a")))
+
+
 def test_a_huge_fill_takes_no_memory():
     g = Graph(4)
     y = g.node("Transpose", g.node("Reshape", g.node("ConstantOfShape", ints(g, 1 << 28)), ints(g, 1 << 14, -1)))
