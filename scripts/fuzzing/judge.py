@@ -68,10 +68,10 @@ def _message(run: Run) -> list[str]:
 
 
 def _stray_lines(run: Run) -> list[str]:
-    """Lines on stderr that are neither the error block nor a warning of ours."""
+    """Lines on stderr that are neither the error block nor a warning or note of ours."""
     block = error_block(run.stderr) if run.code else ""
     rest = run.stderr.replace(block, "", 1) if block else run.stderr
-    stray = [line for line in rest.splitlines() if line and not line.startswith(("warning: ", "  "))]
+    stray = [line for line in rest.splitlines() if line and not line.startswith(("warning: ", "note: ", "  "))]
     return [f"stray output: {stray[0][:160]!a}"] if stray else []
 
 

@@ -57,10 +57,8 @@ def _unique(node: ir.Node, inputs: list[Array]) -> tuple[Array, ...] | None:
     found, first, inverse, counts = np.unique(
         data, return_index=True, return_inverse=True, return_counts=True, axis=along
     )
-    if attribute(node, "sorted", 1):
-        order = np.arange(first.size)
-    else:  # in the order in which they appear
-        order = np.argsort(first, kind="stable")
+    # If they are not to be sorted: in the order in which they appear.
+    order = np.arange(first.size) if attribute(node, "sorted", 1) else np.argsort(first, kind="stable")
     place = np.argsort(order, kind="stable")
     results = np.take(found, order, axis=0 if along is None else along)
     return results, first[order].astype(np.int64), place[inverse.reshape(-1)], counts[order].astype(np.int64)
