@@ -48,8 +48,7 @@ class FoldConstants(Pass):
         """Fold one node."""
         if node.domain != "":
             return False
-        array = _known_shape(node)
-        arrays = None if array is None else (array,)
+        arrays = _known_shape(node)
         if arrays is None:
             try:
                 arrays = self._values(node)
@@ -87,15 +86,15 @@ class FoldConstants(Pass):
         return results
 
 
-def _known_shape(node: ir.Node) -> NDArray[Any] | None:
+def _known_shape(node: ir.Node) -> tuple[NDArray[Any], ...] | None:
     """Rule 3."""
     if is_op(node, "Size"):
         shape = static_shape(node.inputs[0])
-        return None if shape is None else np.array(math.prod(shape), np.int64)
+        return None if shape is None else (np.array(math.prod(shape), np.int64),)
     if not is_op(node, "Shape"):
         return None
     found = dims(node.inputs[0])
     if found is None:
         return None
     part = found[node.attributes.get_int("start", 0) : node.attributes.get_int("end", len(found))]
-    return np.array(part, np.int64) if all(isinstance(size, int) for size in part) else None
+    return (np.array(part, np.int64),) if all(isinstance(size, int) for size in part) else None
