@@ -5,15 +5,16 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from models import zoo
 from models.export import export_onnx
-from sliceflow.cli.building import as_if_quantized
+from sliceflow.build import Target, build
 from sliceflow.frontend import load_model
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
-from sliceflow.mapping import compile_model
+from sliceflow.quantization import CalibrationData
 
 SEED = 0
 """Of the weights."""
@@ -31,5 +32,8 @@ def compiled(name: str, profile: Profile) -> Program:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export_onnx(zoo.seed_weights(zoo.build(entry.shape), SEED), entry.image_shape, path)
-        model = as_if_quantized(load_model(path), None, profile)
-    return compile_model(model, profile, name=name, source_sha256="0" * 64)
+        model = load_model(path)
+    (value,) = model.graph.inputs
+    image = np.random.default_rng(SEED).standard_normal((1, *entry.image_shape)).astype(np.float32)
+    data = CalibrationData({str(value.name): image})
+    return build(model, Target(profile=profile), data, name=name, source_sha256="0" * 64).program

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 
 from models.data import mnist5k
 from scripts.figures import record
+from sliceflow.build import Target, build
 from sliceflow.devices.base import open_device
 from sliceflow.frontend import load_model
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
-from sliceflow.mapping import compile_model
 from sliceflow.onnx_runtime import exact_session
-from sliceflow.quantization import CalibrationData, quantize
+from sliceflow.quantization import CalibrationData
 from sliceflow.runtime.session import Session
 from sliceflow.runtime.verify import verify
 
@@ -129,8 +129,9 @@ def measure(network: Network, images: Images, labels: NDArray[np.int64], calibra
         model = network.load(Path(folder))
     images, calibration = network.prepare(images), network.prepare(calibration)
     name = str(model.graph.inputs[0].name)
-    quantized = quantize(model, CalibrationData({name: calibration})).model
-    program = compile_model(quantized, Profile.load("int8-8x8"), name=network.name, source_sha256="0" * 64)
+    target = Target(profile=Profile.load("int8-8x8"))
+    built = build(model, target, CalibrationData({name: calibration}), name=network.name, source_sha256="0" * 64)
+    quantized, program = built.model, built.program
     with Session(program, device="csim") as session:
         on_csim = session.run(None, {name: images})[0]
     values, differing = _compare(program, name, images)

@@ -19,15 +19,14 @@ from numpy.typing import NDArray
 
 from models.data import Split, mnist5k
 from scripts.figures import record
-from sliceflow.cli.building import integer_options
+from sliceflow.build import Target, build
 from sliceflow.devices.base import open_device
 from sliceflow.errors import SliceflowError
 from sliceflow.frontend import load_model, serialize
 from sliceflow.graph.program import TransformStep
 from sliceflow.hardware.profile import Profile
-from sliceflow.mapping import compile_model
 from sliceflow.onnx_runtime import exact_session
-from sliceflow.quantization import CalibrationData, quantize
+from sliceflow.quantization import CalibrationData
 from sliceflow.runtime.session import Session
 from sliceflow.runtime.verify import verify
 
@@ -53,9 +52,8 @@ def measure(name: str, digits: Split, *, images: int, verified: int) -> dict[str
     profile = Profile.load(name)
     x, labels = digits[2][:images], digits[3][:images]
     data = CalibrationData({"input": digits[0][:CALIBRATION_IMAGES]})
-    options = integer_options(profile)
-    quantized = quantize(load_model(MODEL), data, options).model
-    program = compile_model(quantized, profile, name="mnist_vgg", source_sha256="0" * 64)
+    built = build(load_model(MODEL), Target(profile=profile), data, name="mnist_vgg", source_sha256="0" * 64)
+    quantized, program = built.model, built.program
     (expected,) = exact_session(serialize(quantized, name), 1, where=name).run(None, {"input": x})
     with Session(program, device="csim") as session:
         (got,) = session.run(None, {"input": x})

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sliceflow.cli.building import integer_options
+from sliceflow.build import integer_options
 from sliceflow.devices.registers import LayerClocks
 from sliceflow.devices.rtl.device import RtlDevice
 from sliceflow.frontend import load_model

@@ -17,13 +17,14 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from sliceflow.build import Target, quantize_for
 from sliceflow.devices.base import open_device
 from sliceflow.frontend import load_model
 from sliceflow.graph.program import Program, TransformStep
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
 from sliceflow.onnx_runtime import user_session
-from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
+from sliceflow.quantization import CalibrationData, QuantizationOptions
 from sliceflow.report.compilation import compilation_json
 from sliceflow.runtime.against import compare_with_onnx
 from tests.support.models import run_model
@@ -69,11 +70,12 @@ def images(model: ir.Model, count: int, seed: int) -> dict[str, np.ndarray]:
     return {str(value.name): np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)}
 
 
-def quantized(model: ir.Model, *, calibration_images: int = 2, seed: int = 0) -> ir.Model:
-    """The network in int8, calibrated on a few random images."""
+def quantized(model: ir.Model, profile: str = "int8-8x8", *, calibration_images: int = 2, seed: int = 0) -> ir.Model:
+    """What of the network runs on an accelerator in int8, calibrated on a few random images."""
     data = CalibrationData(images(model, calibration_images, seed))
     options = QuantizationOptions(method="minmax", threads=1, batch_megabytes=64)
-    return quantize(model, data, options).model
+    target = Target(profile=Profile.load(profile), options=options)
+    return quantize_for(model, target, data, compared=False)[0].model
 
 
 def without_softmax(model: ir.Model) -> ir.Model:
@@ -96,7 +98,7 @@ def measure(name: str, profile: str) -> dict[str, Any]:
     model = load(name)
     nodes = len(model.graph)
     if not Profile.load(profile).is_float:
-        model = quantized(model)
+        model = quantized(model, profile)
     middle = time.perf_counter()
     program = compiled(model, name, profile)
     end = time.perf_counter()

@@ -1,7 +1,8 @@
-"""From a model file to an artifact: what ``quantize``, ``compile`` and ``deploy`` share."""
+"""Files around a build: what ``quantize``, ``compile`` and ``deploy`` share."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
@@ -10,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sliceflow.cli import output
-from sliceflow.errors import UserError
 from sliceflow.graph.artifact import SOURCE_LIMIT, may_be_replaced, save_program
-from sliceflow.graph.program import Program, Value
+from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from sliceflow.quantization import QuantizationOptions, QuantizationReport
+    from sliceflow.quantization import CalibrationData, QuantizationOptions, QuantizationReport
 
 logger = logging.getLogger(__name__)
 
@@ -40,75 +40,22 @@ class CalibrationSource:
     scale: float | None = None
 
 
-def is_quantized(model: ir.Model) -> bool:
-    """Whether a model has quantized tensors, static or dynamic."""
-    from sliceflow.frontend.forms import quantized_ops
+def load_calibration(model: ir.Model, source: CalibrationSource) -> CalibrationData:
+    """Calibration samples from a file or folder, prepared for a model's inputs."""
+    from sliceflow.quantization import CalibrationData
 
-    return bool(quantized_ops(model.graph))
-
-
-def quantized(
-    model: ir.Model, calibration: CalibrationSource, options: QuantizationOptions
-) -> tuple[ir.Model, QuantizationReport]:
-    """Quantize a float model with calibration data from a file or folder, and compare the two."""
-    from sliceflow.quantization import CalibrationData, hold_back, measure_quality, quantize
-
-    data = CalibrationData.load(
-        calibration.path,
+    return CalibrationData.load(
+        source.path,
         list(model.graph.inputs),
-        limit=calibration.samples,
-        mean=_one_or_all(calibration.mean),
-        std=_one_or_all(calibration.std),
-        scale=calibration.scale,
+        limit=source.samples,
+        mean=_one_or_all(source.mean),
+        std=_one_or_all(source.std),
+        scale=source.scale,
     )
-    used, held_back = hold_back(data)
-    with output.progress("calibration") as report:
-        result = quantize(model, used, options, progress=report)
-    judged_by = used if held_back is None else held_back
-    quality = measure_quality(model, result, judged_by, held_back=held_back is not None, threads=options.threads)
-    return result.model, dataclasses.replace(result.report, quality=quality)
 
 
 def _one_or_all(numbers: Sequence[float] | None) -> Sequence[float] | float | None:
     return numbers[0] if numbers is not None and len(numbers) == 1 else numbers
-
-
-def integer_options(profile: Profile | None = None, **choices: Any) -> QuantizationOptions:
-    """Options of a quantization in which ``auto`` means the integer types that a profile has.
-
-    Args:
-        profile: the accelerator; eight bits without one.
-        choices: as ``QuantizationOptions.for_widths`` takes them.
-    """
-    from sliceflow.quantization import QuantizationOptions
-
-    if profile is not None:
-        choices |= {"activation_bits": profile.activation_bits, "weight_bits": profile.weight_bits}
-    return QuantizationOptions.for_widths(**choices)
-
-
-def as_if_quantized(model: ir.Model, shapes: dict[str, list[int]] | None, profile: Profile) -> ir.Model:
-    """A float model as quantization would leave it, but for the ranges, which come from one random sample.
-
-    Where a node runs does not depend on them.
-    """
-    from sliceflow.frontend import bind_shapes
-    from sliceflow.quantization import CalibrationData, quantize
-    from sliceflow.quantization.quiet import notes_unlogged
-    from sliceflow.runtime.values import random_inputs
-
-    bound = bind_shapes(model, input_shapes=shapes)
-    inputs = [
-        Value(
-            name=str(value.name),
-            shape=tuple(size if isinstance(size, int) else 1 for size in (value.shape or ())),
-            dtype=value.dtype.numpy().name if value.dtype is not None else "float32",
-        )
-        for value in bound.graph.inputs
-    ]
-    data = CalibrationData(random_inputs(inputs, 1, seed=0))
-    with notes_unlogged():  # they are on ranges, which are random
-        return quantize(bound, data, integer_options(profile, method="minmax")).model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,8 +93,8 @@ class Build:
         Raises:
             UserError: the model, the data or the target is at fault.
         """
+        from sliceflow.build import Target, build, is_quantized, needs_quantization, samples_missing
         from sliceflow.frontend import load_model, notes_of, serialize
-        from sliceflow.mapping import compile_model
 
         profile = Profile.load(self.profile)
         if self.target.exists():
@@ -156,31 +103,24 @@ class Build:
         sources = self._given(is_quantized(model))
         if "fp32" in sources and notes_of(model):  # the file is in float16, or quantized in a way that was undone
             sources["fp32"] = serialize(model, str(self.model))
-        report = None
-        if not profile.is_float and not is_quantized(model):
-            model, report = self._quantize(model, profile)
-            sources["int8"] = serialize(model, str(self.model))
-        program = compile_model(
-            model,
-            profile,
-            name=self.model.stem,
-            source_sha256=_sha256(self.model),
+        data = None
+        if needs_quantization(model, profile):
+            if self.calibration is None:
+                raise samples_missing(profile, where=str(self.model))
+            data = load_calibration(model, self.calibration)
+        target = Target(
+            profile=profile,
+            options=self.options,
             cpu_nodes=self.cpu_nodes,
             input_shapes=self.shapes,
             unroll=self.unroll,
         )
-        save_program(program, self.target, _small_enough(sources) if self.keep_sources else {})
-        return program, report
-
-    def _quantize(self, model: ir.Model, profile: Profile) -> tuple[ir.Model, QuantizationReport]:
-        if self.calibration is None:
-            raise UserError(
-                "the model is not quantized, and there are no samples to quantize it with",
-                where=str(self.model),
-                why=f"profile {profile.name!r} computes with integers",
-                fix="use `sliceflow deploy` with --calibration X.npz, `sliceflow quantize` first, or a float profile",
-            )
-        return quantized(model, self.calibration, self.options or integer_options(profile))
+        with output.progress("calibration") if data is not None else contextlib.nullcontext() as report:
+            built = build(model, target, data, name=self.model.stem, source_sha256=_sha256(self.model), progress=report)
+        if built.report is not None:
+            sources["int8"] = serialize(built.model, str(self.model))
+        save_program(built.program, self.target, _small_enough(sources) if self.keep_sources else {})
+        return built.program, built.report
 
     def _given(self, already_quantized: bool) -> dict[str, bytes]:
         """The given file, if it is one file and not too large to keep."""

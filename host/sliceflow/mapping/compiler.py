@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from sliceflow.errors import UserError
 from sliceflow.frontend import bind_shapes
-from sliceflow.frontend.forms import quantized_ops, refuse_dynamic
+from sliceflow.frontend.forms import refuse_dynamic
+from sliceflow.graph.consistency import DTYPES
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping.emit import emit
@@ -119,9 +120,7 @@ def trace_compilation(
     Raises:
         UserError: nothing can run on the accelerator, or the model cannot be taken at all.
     """
-    mapped = map_model(model, profile, **options)
-    program = pack(mapped, profile, name=name, source_sha256=source_sha256)
-    return Trace(mapped.merged, mapped.actions, program)
+    return trace(map_model(model, profile, **options), profile, name=name, source_sha256=source_sha256)
 
 
 def map_model(
@@ -138,7 +137,8 @@ def map_model(
     Args:
         model: from ``sliceflow.frontend.load_model``, quantized (QDQ) for integer profiles.
         profile: the accelerator.
-        cpu_nodes: names of nodes that must stay on the CPU, with the reason to report if it is not the user's wish.
+        cpu_nodes: names of nodes that must stay on the CPU. If it is not the user's wish, with the reasons to report;
+            names that the graph no longer has are then passed over.
         input_shapes: shapes for dynamic inputs.
         keep_islands: keep small islands on the accelerator even where the crossings cost more.
         unroll: let the host unroll the kernels of stems where that pays (``sliceflow.mapping.unroll``).
@@ -147,6 +147,7 @@ def map_model(
         UserError: the model cannot be taken at all.
     """
     bound = bind_shapes(model, input_shapes=input_shapes)
+    _verify_interface(bound)
     legalize(bound)
     forbidden = _forbidden(bound, cpu_nodes)
     while True:
@@ -166,7 +167,26 @@ def map_model(
             forbidden |= added
 
 
-def pack(mapped: Mapped, profile: Profile, *, name: str, source_sha256: str) -> Program:
+def trace(mapped: Mapped, profile: Profile, *, name: str, source_sha256: str = "") -> Trace:
+    """A mapped model with its program; see ``pack``."""
+    program = pack(mapped, profile, name=name, source_sha256=source_sha256)
+    return Trace(mapped.merged, mapped.actions, program)
+
+
+def _verify_interface(model: ir.Model) -> None:
+    """Refuse inputs and outputs that no program can take or give."""
+    for kind, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
+        for value in values:
+            if value.dtype is not None and value.dtype.numpy().name not in DTYPES:
+                raise UserError(
+                    f"an {kind} holds no numbers that a program can {'take' if kind == 'input' else 'give'}",
+                    where=f"{kind} {value.name!r}",
+                    why=f"its type is {value.dtype.name}",
+                    fix=f"export the model with an {kind} of numbers, such as float32 or int64",
+                )
+
+
+def pack(mapped: Mapped, profile: Profile, *, name: str, source_sha256: str = "") -> Program:
     """The program of a mapped model.
 
     Raises:
@@ -174,7 +194,7 @@ def pack(mapped: Mapped, profile: Profile, *, name: str, source_sha256: str) -> 
     """
     if mapped.lowered is None:
         refuse_dynamic(mapped.model.graph)
-        raise _nothing_mapped(mapped.merged, profile)
+        raise nothing_mapped(mapped.merged, profile)
     return emit(
         mapped.model, mapped.final, mapped.actions, mapped.lowered, profile, name=name, source_sha256=source_sha256
     )
@@ -192,11 +212,8 @@ def check(model: ir.Model, profile: Profile, **options: Unpack[MapOptions]) -> t
 
 def findings(mapped: Mapped) -> list[Finding]:
     """Every node of a mapped model that does not run on the accelerator, in execution order."""
-    on_fpga, found = mapped.merged.mapped, []
-    for node in mapped.merged.order:
-        if node in on_fpga or is_glue(node):
-            continue
-        refusal = mapped.merged.refusals.get(node, Refusal("it is not part of any accelerator layer", ""))
+    found = []
+    for node, refusal in refusals_of(mapped).items():
         dims = [static_shape(value) for value in node.inputs if value is not None and not _is_constant(value)]
         found.append(
             Finding(
@@ -211,6 +228,15 @@ def findings(mapped: Mapped) -> list[Finding]:
     return found
 
 
+def refusals_of(mapped: Mapped) -> dict[ir.Node, Refusal]:
+    """Why each node that does not run on the accelerator does not, in execution order."""
+    on_fpga, merged = mapped.merged.mapped, mapped.merged
+    unknown = Refusal("it is not part of any accelerator layer", "")
+    return {
+        node: merged.refusals.get(node, unknown) for node in merged.order if node not in on_fpga and not is_glue(node)
+    }
+
+
 def _is_constant(value: ir.Value) -> bool:
     """Whether a value is a weight: a constant, or a dequantized one."""
     node = value.producer()
@@ -220,21 +246,24 @@ def _is_constant(value: ir.Value) -> bool:
 
 def _forbidden(model: ir.Model, cpu_nodes: Collection[str] | Mapping[str, Refusal]) -> dict[ir.Node, Refusal]:
     by_name = {str(node.name): node for node in model.graph}
+    if isinstance(cpu_nodes, Mapping):
+        return {by_name[name]: reason for name, reason in cpu_nodes.items() if name in by_name}
     unknown = sorted(set(cpu_nodes) - set(by_name))
     if unknown:
         raise UserError(
             f"the model has no node called {', '.join(map(repr, unknown))}",
             fix="use the names that `sliceflow check` or the compile report prints",
         )
-    reasons = cpu_nodes if isinstance(cpu_nodes, Mapping) else dict.fromkeys(cpu_nodes, ASKED)
-    return {by_name[name]: reason for name, reason in reasons.items()}
+    return {by_name[name]: ASKED for name in cpu_nodes}
 
 
-def _nothing_mapped(found: Partition, profile: Profile) -> UserError:
+def nothing_mapped(found: Partition, profile: Profile) -> UserError:
+    """The error of a model of which no layer runs on the accelerator."""
     reasons = [f"{node.name} ({node.op_type}): {why.reason}" for node, why in list(found.refusals.items())[:5]]
-    layers = [why.fix for node, why in found.refusals.items() if node.op_type in ("Conv", "Gemm") and why.fix]
-    fix = f"{layers[0]}; `sliceflow check` shows every node" if layers else "run `sliceflow check` for every node"
-    if not profile.is_float and not quantized_ops(found.order):
+    layers = [why for node, why in found.refusals.items() if node.op_type in ("Conv", "Gemm")]
+    fixes = [why.fix for why in layers if why.fix]
+    fix = f"{fixes[0]}; `sliceflow check` shows every node" if fixes else "run `sliceflow check` for every node"
+    if not profile.is_float and layers and all(why.unquantized for why in layers):
         fix = "quantize it first: `sliceflow quantize`, or `sliceflow deploy` with --calibration"
     return UserError(
         f"no layer of the model can run on {profile.name}", why="; ".join(reasons) or "it has no nodes", fix=fix

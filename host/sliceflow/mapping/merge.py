@@ -26,7 +26,7 @@ from sliceflow.mapping.refusals import not_a_tensor, unsupported, weights_too_wi
 from sliceflow.mapping.strips import estimated_shape, strip_rows
 from sliceflow.mapping.values import Result, Values, slope_of
 from sliceflow.passes.sign import clamp_of
-from sliceflow.passes.view import attribute, input_at, is_op, only_consumer, static_shape
+from sliceflow.passes.view import attribute, constant, input_at, is_op, only_consumer, static_shape
 
 Outcome = LayerPlan | Refusal
 
@@ -67,7 +67,7 @@ class Merger:
             return Refusal("it does not concatenate channels", "keep it on the CPU")
         if any(part is None for part in parts):
             return Refusal(
-                "not all of its inputs are quantized tensors", "quantize the model with `sliceflow quantize`"
+                "not all of its inputs are quantized tensors", "quantize the model with `sliceflow quantize`", "input"
             )
         found = tuple(part for part in parts if part is not None)
         if any(part.quant != result.tensor.quant for part in found):
@@ -135,6 +135,8 @@ class Merger:
         return None
 
     def _start_weighted(self, root: ir.Node) -> Outcome:
+        if constant(input_at(root, 1)) is None and not is_op(_producer(root, 1), "DequantizeLinear"):
+            return Refusal("its weights are not constant", "export the model with constant weights")
         source = self._values.tensor(input_at(root, 0))
         if source is None:
             return not_a_tensor(root, self._profile)
@@ -346,6 +348,11 @@ class Merger:
         layer = estimated_shape(plan, self._profile)
         layer.strip_rows = strip_rows(layer, self._profile) or 1
         return sum(np.subtract(*geometry.array_rows(layer, s)[::-1]) for s in range(layer.strips))
+
+
+def _producer(node: ir.Node, index: int) -> ir.Node | None:
+    value = input_at(node, index)
+    return value.producer() if value is not None else None
 
 
 def _bare(root: ir.Node, source: TensorSpec) -> LayerPlan:

@@ -28,6 +28,7 @@ def read_kernel(node: ir.Node, source: TensorSpec, *, is_float: bool) -> Kernel 
             if is_float
             else "its weights are not quantized",
             "choose an integer profile" if is_float else "quantize the model with `sliceflow quantize`",
+            "" if is_float else "input",
         )
     if is_float and not np.isfinite(weights.values).all():
         return Refusal("its weights hold NaN or infinity", "train or export the model again")
@@ -204,7 +205,9 @@ def nearest_factors(node: ir.Node, source: TensorSpec) -> tuple[int, int] | Refu
     """Integer factors of a nearest Resize that only repeats rows and columns."""
     output = static_shape(node.outputs[0])
     if attribute(node, "mode", "nearest") != "nearest" or output is None or len(output) != 4:
-        return Refusal("only nearest resizing of feature maps is mapped", "export with mode='nearest'")
+        return Refusal(
+            "only nearest resizing of feature maps is mapped", "it runs on the CPU; replace it if its time matters"
+        )
     if output[1] != source.channels:
         return Refusal("it resizes the channels", "keep it on the CPU")
     factors = []

@@ -192,7 +192,13 @@ class ConcatPlan:
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """Why a node does not start an accelerator layer, and what its owner can do."""
+    """Why a node does not run on the accelerator, and what its owner can do.
+
+    Attributes:
+        reason, fix: in words.
+        unquantized: what of it the model computes in float, where that is the reason: ``"input"`` or ``"output"``.
+    """
 
     reason: str
     fix: str
+    unquantized: str = ""

@@ -13,7 +13,7 @@ from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import tables
 from sliceflow.mapping.onnx_view import QUANTIZED_TYPES, activation_quant
 from sliceflow.mapping.plan import Refusal
-from sliceflow.passes.view import is_op, static_shape
+from sliceflow.passes.view import constant, is_op, static_shape
 
 
 def unsupported(node: ir.Node, profile: Profile) -> Refusal:
@@ -26,10 +26,7 @@ def unsupported(node: ir.Node, profile: Profile) -> Refusal:
                 f"profile {profile.name} has no function table: tables have an entry for each of 256 activations",
                 "choose an integer profile with 8-bit activations, or let it run on the CPU",
             )
-        return Refusal(
-            "it is no function of one quantized tensor with a quantized result",
-            "put QuantizeLinear/DequantizeLinear around it, or keep it on the CPU",
-        )
+        return _no_function(node)
     if node.op_type in DYNAMIC_OPS:
         return Refusal(
             f"{node.op_type} belongs to dynamic quantization: activations get their scales at run time",
@@ -52,6 +49,41 @@ def unsupported(node: ir.Node, profile: Profile) -> Refusal:
             "it does not pad with zero, or is not read by a layer alone", "pad with zero in front of a convolution"
         )
     return Refusal(f"the accelerator has no {node.op_type}", "it runs on the CPU; replace it if its time matters")
+
+
+_JOINS = {"Mul": "product", "Div": "quotient", "Sub": "difference", "Pow": "power", "Max": "maximum", "Min": "minimum"}
+_FLOAT_FIX = "quantize that too, unless it is in float on purpose (as `sliceflow quantize` leaves what the CPU runs)"
+
+
+def _no_function(node: ir.Node) -> Refusal:
+    """The reason for an elementwise node that is part of no table."""
+    constants = [constant(value) for value in node.inputs if value is not None]
+    tensors = {value for value in node.inputs if value is not None and constant(value) is None}
+    if len(tensors) > 1:
+        what = (
+            f"a {_JOINS[node.op_type]} of two tensors" if node.op_type in _JOINS else f"{node.op_type} of two tensors"
+        )
+        return Refusal(
+            f"it is {what}, and a table has room for one", "it runs on the CPU; replace it if its time matters"
+        )
+    if any(array is not None and array.size != 1 for array in constants):
+        return _uneven_constant(node)
+    if not any(is_op(value.producer(), "DequantizeLinear") for value in tensors):
+        return float_input()
+    return Refusal("its result is not quantized, or the nodes around it are no function", _FLOAT_FIX, "output")
+
+
+def _uneven_constant(node: ir.Node) -> Refusal:
+    foldable = is_op(node, "Add", "Div", "Mul", "Sub")
+    return Refusal(
+        "its constant is not one number for all channels",
+        f"{'fold it into a convolution next to it, or let it run' if foldable else 'let it run'} on the CPU",
+    )
+
+
+def float_input() -> Refusal:
+    """The reason for a node whose input is computed in float."""
+    return Refusal("its input is in float", _FLOAT_FIX, "input")
 
 
 def too_wide(node: ir.Node | None, profile: Profile) -> Refusal | None:
@@ -95,7 +127,11 @@ def _other_type(node: ir.Node | None) -> str:
 def not_a_tensor(node: ir.Node, profile: Profile) -> Refusal:
     """The reason where an input is nothing that the accelerator's memory holds."""
     for value in node.inputs if is_op(node, "Add") else node.inputs[:1]:
-        dims = static_shape(value)
+        array, dims = constant(value), static_shape(value)
+        if array is not None and is_op(node, "Add"):
+            if array.size != 1:
+                return _uneven_constant(node)
+            continue
         if dims is None:
             return Refusal(
                 "its input's shape is unknown or dynamic", "give the input's shape with --shape NAME=1x3x224x224"
@@ -111,7 +147,10 @@ def not_a_tensor(node: ir.Node, profile: Profile) -> Refusal:
                 f"its input is stored as {other}, and the accelerator has integers of 8 or 16 bits",
                 "quantize the float model with `sliceflow quantize`",
             )
+        if array is not None:
+            return Refusal("its input is a constant", "fold it, or let it run on the CPU")
+        if not is_op(value.producer() if value is not None else None, "DequantizeLinear"):
+            return float_input()
     return Refusal(
-        "its input is not quantized per tensor to 8 or 16 bits, or is a constant",
-        "quantize the model with `sliceflow quantize`",
+        "its input is not quantized per tensor to 8 or 16 bits", "quantize the float model with `sliceflow quantize`"
     )

@@ -139,6 +139,7 @@ class Values:
                     if reader is not None or value.is_graph_output()
                     else "its unquantized output has several readers",
                     "quantize the model with `sliceflow quantize`, or add QuantizeLinear/DequantizeLinear after it",
+                    "output",
                 )
             nodes.append(reader)
             value = reader.outputs[0]

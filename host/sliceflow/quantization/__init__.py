@@ -6,6 +6,7 @@ docs/numerics.md says what the integers mean.
 
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.measure import hold_back, measure_quality
+from sliceflow.quantization.neutral import quantize_neutrally
 from sliceflow.quantization.options import QuantizationOptions
 from sliceflow.quantization.quality import Quality
 from sliceflow.quantization.quantizer import QuantizationResult, quantize
@@ -22,4 +23,5 @@ __all__ = [
     "hold_back",
     "measure_quality",
     "quantize",
+    "quantize_neutrally",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sliceflow.errors import InternalError
+from sliceflow.errors import InternalError, UserError
 
 
 def operand(node: ir.Node, index: int) -> ir.Value:
@@ -40,3 +40,33 @@ def constant_array(value: ir.Value) -> NDArray[np.generic]:
     if tensor is None:
         raise InternalError("a constant was expected", where=f"tensor {value.name!r}")
     return tensor.numpy()
+
+
+def layer_constants(layer: ir.Node) -> tuple[int, NDArray[np.float32], NDArray[np.float32] | None]:
+    """Weights and bias of a Conv or Gemm.
+
+    Returns:
+        Axis of the output channels, weights with that axis first, bias of shape (O,).
+
+    Raises:
+        UserError: one of them holds NaN or infinity.
+    """
+    axis = 1 if layer.op_type == "Gemm" and not layer.attributes.get_int("transB", 0) else 0
+    weights = _finite(layer, operand(layer, 1))
+    weights = weights if axis == 0 else np.ascontiguousarray(weights.T)
+    if len(layer.inputs) < 3 or layer.inputs[2] is None:
+        return axis, weights, None
+    bias = np.broadcast_to(_finite(layer, operand(layer, 2)).reshape(-1), weights.shape[:1])
+    return axis, weights, bias
+
+
+def _finite(layer: ir.Node, value: ir.Value) -> NDArray[np.float32]:
+    array = constant_array(value).astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
+        raise UserError(
+            "weights or biases hold NaN or infinity",
+            where=f"{layer.op_type} {layer.name!r}, {value.name!r}",
+            why="no scale can cover such a value",
+            fix="repair the model; training has probably diverged",
+        )
+    return array

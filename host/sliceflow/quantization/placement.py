@@ -9,9 +9,11 @@ The rules, in the order in which they apply:
 3. A function of one tensor (:mod:`~sliceflow.quantization.unary`) has a point before and after, none inside.
 4. Average pools have a point on both sides.
 5. Operators that only move or select values (MaxPool, Reshape, Resize to nearest ...) share the scale of their input.
+   Views (Flatten, Reshape) have points only between other quantized nodes.
 6. Concat: all inputs and the output share one scale. An input that something else reads too keeps its own scale and
    is quantized a second time in front of the Concat.
-7. Everything else stays float.
+7. Everything else stays float: what it reads of a quantized node are real numbers again, what it hands to one is
+   quantized for that one alone. Where all it does is move values from one to another, both sides share one scale.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ _MOVES = frozenset(
     {"DepthToSpace", "Flatten", "GlobalMaxPool", "MaxPool", "Reshape", "Resize", "Slice", "SpaceToDepth", "Split"}
     | {"Squeeze", "Transpose", "Unsqueeze"}
 )
+_VIEWS = frozenset({"Flatten", "Reshape"})
+"""Moves that cost nothing and belong to whoever reads them."""
 
 
 class Groups:
@@ -97,15 +101,15 @@ def place(graph: ir.Graph, exclude: frozenset[str] = frozenset()) -> Placement:
     concats = [node for node in nodes if _is_concat(node)]
     core = {*layers, *adds, *pools, *concats, *clamps}
     clusters = [cluster for cluster in clusters if cluster.has_activation or _touches(cluster, core)]
-    moves = [node for node in nodes if is_move(node)]
 
     inner = {owner.outputs[0] for owner in clamps.values()}
     inner |= _accumulated(adds, set(layers), list(graph))
     wanted = _edges([*layers, *adds, *pools, *concats, *clamps]) | {v for c in clusters for v in (c.root, c.output)}
     wanted -= inner
-    moves = _spread(moves, wanted)
+    computing = core | {node for cluster in clusters for node in cluster.nodes}
+    moves, wanted = _settle_moves([node for node in nodes if is_move(node)], computing, wanted)
 
-    placed = core | set(moves) | {node for cluster in clusters for node in cluster.nodes}
+    placed = computing | set(moves)
     order = [*graph.inputs, *(value for node in graph for value in node.outputs)]
     points = [value for value in order if value in wanted]
     groups = Groups()
@@ -114,8 +118,11 @@ def place(graph: ir.Graph, exclude: frozenset[str] = frozenset()) -> Placement:
     for node in moves:
         for output in node.outputs:
             groups.unite(_data(node)[0], output)
+    relayed = _relayed(points, placed)
+    for value, source in relayed.items():
+        groups.unite(source, value)
     requantized = _share_concats(concats, moves, groups, points)
-    derived = {output for node in (*moves, *concats) for output in node.outputs}
+    derived = {output for node in (*moves, *concats) for output in node.outputs} | relayed.keys()
     return Placement(
         points=points,
         groups=groups,
@@ -214,15 +221,56 @@ def _accumulated(adds: Iterable[ir.Node], layers: set[ir.Node], order: list[ir.N
     return found
 
 
-def _spread(moves: list[ir.Node], wanted: set[ir.Value]) -> list[ir.Node]:
-    """The moving operators that stand next to a quantized tensor; their tensors are added to ``wanted``."""
-    placed: set[ir.Node] = set()
+def _settle_moves(
+    moves: list[ir.Node], computing: set[ir.Node], wanted: set[ir.Value]
+) -> tuple[list[ir.Node], set[ir.Value]]:
+    """The moving operators that are quantized, and all tensors with a point.
+
+    Args:
+        moves: all of them.
+        computing: the other quantized nodes.
+        wanted: their tensors.
+    """
+    while True:
+        placed, points = _spread(moves, wanted)
+        between = computing | placed
+        idle = {
+            node
+            for node in placed
+            if node.op_type in _VIEWS
+            and not (_data(node)[0].producer() in between and _is_read_by(node.outputs[0], between))
+        }
+        if not idle:
+            return [node for node in moves if node in placed], points
+        moves = [node for node in moves if node not in idle]
+
+
+def _is_read_by(value: ir.Value, nodes: set[ir.Node]) -> bool:
+    return any(user in nodes for user, _ in value.uses())
+
+
+def _spread(moves: list[ir.Node], wanted: set[ir.Value]) -> tuple[set[ir.Node], set[ir.Value]]:
+    """The moving operators that stand next to a quantized tensor, and ``wanted`` with their tensors."""
+    placed, wanted = set[ir.Node](), set(wanted)
     while True:
         new = [node for node in moves if node not in placed and not wanted.isdisjoint(_edges([node]))]
         if not new:
-            return [node for node in moves if node in placed]
+            return placed, wanted
         placed.update(new)
         wanted |= _edges(new)
+
+
+def _relayed(points: Sequence[ir.Value], placed: set[ir.Node]) -> dict[ir.Value, ir.Value]:
+    """For each point to which float operators only moved the values of another one: that one."""
+    known, found = set(points), dict[ir.Value, ir.Value]()
+    for value in points:
+        source, node = value, value.producer()
+        while node is not None and node not in placed and is_move(node):
+            source = _data(node)[0]
+            node = source.producer()
+        if source is not value and source in known and node in placed:
+            found[value] = source
+    return found
 
 
 def _share_concats(

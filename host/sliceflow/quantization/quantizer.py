@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Collection
 
 import numpy as np
 import onnx_ir as ir
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from sliceflow.errors import UserError
 from sliceflow.frontend.forms import quantized_ops, refuse_dynamic
 from sliceflow.passes.sign import never_negative
-from sliceflow.quantization.access import constant_array, operand
+from sliceflow.quantization.access import layer_constants, operand
 from sliceflow.quantization.auto import CANDIDATES, choose
 from sliceflow.quantization.calibration import Progress, collect
 from sliceflow.quantization.dataset import CalibrationData
@@ -51,6 +52,7 @@ def quantize(
     calibration: CalibrationData,
     options: QuantizationOptions | None = None,
     *,
+    cpu_nodes: Collection[str] = (),
     progress: Progress | None = None,
 ) -> QuantizationResult:
     """Quantize a float model after training.
@@ -60,6 +62,7 @@ def quantize(
             is not changed.
         calibration: samples that resemble what the model will see.
         options: method and scheme; the defaults if None.
+        cpu_nodes: names of nodes that will not run on the accelerator, and stay float like excluded ones.
         progress: called with (samples done, samples in all) during calibration.
 
     Raises:
@@ -67,9 +70,9 @@ def quantize(
             large, or lacks a node to exclude; or the calibration data does not fit it.
     """
     options = options or QuantizationOptions()
-    _check(model, options)
+    check_float(model, options)
     work = model.clone()
-    placement = place(work.graph, options.exclude)
+    placement = place(work.graph, options.exclude | frozenset(cpu_nodes))
     float_nodes = tuple(str(node.name) for node in work.graph if node not in placement.nodes)
     histograms = collect(work, [str(value.name) for value in placement.observed], calibration, options, progress)
     method, ranges = _choose_ranges(model, placement, histograms, calibration, options)
@@ -106,7 +109,7 @@ def _rewrite(
         source = parameters[placement.groups.leader(operand(layer, 0))]
         low, high = source.reach
         y_scale = parameters[placement.groups.leader(end)].scale
-        axis, weights, bias = _layer_constants(layer)
+        axis, weights, bias = layer_constants(layer)
         quantized = quantize_weights(
             weights,
             bias,
@@ -139,7 +142,12 @@ def _notes(ranges: dict[ir.Value, Range], layers: tuple[LayerQuantization, ...])
     return (*silent, *raised)
 
 
-def _check(model: ir.Model, options: QuantizationOptions) -> None:
+def check_float(model: ir.Model, options: QuantizationOptions) -> None:
+    """Refuse a model that cannot be quantized, or lacks a node to exclude.
+
+    Raises:
+        UserError: see ``quantize``.
+    """
     refuse_dynamic(model.graph)
     found = quantized_ops(model.graph.all_nodes())
     if found:
@@ -201,29 +209,6 @@ def _group_ranges(
     for concat, index in placement.requantized:  # in execution order, so a source is complete before its reader
         widen(leader(concat.outputs[0]), *ranges[leader(operand(concat, index))])
     return ranges
-
-
-def _layer_constants(layer: ir.Node) -> tuple[int, NDArray[np.float32], NDArray[np.float32] | None]:
-    """Axis of the output channels, weights with that axis first, bias of shape (O,)."""
-    axis = 1 if layer.op_type == "Gemm" and not layer.attributes.get_int("transB", 0) else 0
-    weights = _finite(layer, operand(layer, 1))
-    weights = weights if axis == 0 else np.ascontiguousarray(weights.T)
-    if len(layer.inputs) < 3 or layer.inputs[2] is None:
-        return axis, weights, None
-    bias = np.broadcast_to(_finite(layer, operand(layer, 2)).reshape(-1), weights.shape[:1])
-    return axis, weights, bias
-
-
-def _finite(layer: ir.Node, value: ir.Value) -> NDArray[np.float32]:
-    array = constant_array(value).astype(np.float32, copy=False)
-    if not np.isfinite(array).all():
-        raise UserError(
-            "weights or biases hold NaN or infinity",
-            where=f"{layer.op_type} {layer.name!r}, {value.name!r}",
-            why="no scale can cover such a value",
-            fix="repair the model; training has probably diverged",
-        )
-    return array
 
 
 def _tensor(

@@ -1,4 +1,4 @@
-"""From a float model to a program for a profile, in memory."""
+"""From a float model with one input to what a profile takes, in memory."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sliceflow.build import Target, quantize_for
 from sliceflow.errors import UserError
 from sliceflow.frontend import serialize
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
-from sliceflow.mapping import compile_model
-from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
+from sliceflow.mapping import map_model, pack
+from sliceflow.quantization import CalibrationData, QuantizationOptions
 from sliceflow.quantization.quiet import notes_unlogged
 from sliceflow.study.naming import named
 
@@ -49,15 +50,18 @@ def build(model: ir.Model, profile: Profile, calibration: Images, name: str) -> 
         UserError: the model cannot be quantized, or nothing of it can be mapped.
     """
     notes: tuple[str, ...] = ()
-    if not profile.is_float:
+    if profile.is_float:
+        mapped = map_model(model, profile)
+    else:
         options = QuantizationOptions.for_widths(profile.activation_bits, profile.weight_bits, threads=1)
-        with notes_unlogged(), named("quantization"):
-            result = quantize(model, CalibrationData({input_name(model): calibration}), options)
+        target = Target(profile=profile, options=options)
+        with notes_unlogged(), named("quantization and mapping"):
+            samples = CalibrationData({input_name(model): calibration})
+            result, mapped = quantize_for(model, target, samples, compared=False)
         model, notes = result.model, result.report.notes
     data = serialize(model, name)
-    checksum = hashlib.sha256(data).hexdigest()
     with named("mapping"):
-        program = compile_model(model, profile, name=name, source_sha256=checksum)
+        program = pack(mapped, profile, name=name, source_sha256=hashlib.sha256(data).hexdigest())
     return Built(data, program, notes)
 
 

@@ -12,10 +12,10 @@ import pytest
 from onnx import numpy_helper
 
 from sliceflow.alignment import Options
-from sliceflow.cli.building import as_if_quantized
+from sliceflow.build import Target, preview
 from sliceflow.frontend import load_model
 from sliceflow.hardware.profile import Profile
-from sliceflow.mapping import compile_model
+from sliceflow.mapping import pack
 from sliceflow.mapping.align import align_model, layer_uses
 from sliceflow.mapping.layer_cycles import lanes, layer_cycles
 from sliceflow.passes.align_channels import AlignChannels
@@ -142,7 +142,7 @@ def test_importance_is_the_norm_of_all_that_makes_a_channel():
 
 def predicted(model: ir.Model, profile: Profile) -> dict[str, tuple[int, float]]:
     """Cycles that the mapper predicts and useful products, by the first node of each layer."""
-    program = compile_model(as_if_quantized(model, None, profile), profile, name="m", source_sha256="")
+    program = pack(preview(model, Target(profile=profile)), profile, name="m")
     return {node: (layer.predicted_cycles, layer.macs) for layer in program.fpga_layers for node in layer.nodes[:1]}
 
 

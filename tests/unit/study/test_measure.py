@@ -107,14 +107,14 @@ def test_errors_name_the_step(trained) -> None:
     unmapped = exported(nn.Sequential(nn.Flatten(), nn.Softmax(1)), task.example())
     with pytest.raises(UserError) as caught:
         measure(unmapped, exam, PROFILE, name="m", device=None)
-    assert caught.value.where.startswith("mapping")
+    assert caught.value.where.startswith("quantization and mapping")
     broken = digits.network(WIDTH)
     with torch.no_grad():
         broken[0].weight[0] = torch.inf
     infinite = exported(broken, task.example(), simplified=False)
     with pytest.raises(UserError) as caught:
         measure(infinite, exam, PROFILE, name="m", device=None)
-    assert caught.value.where.startswith("quantization")
+    assert caught.value.where.startswith("quantization and mapping, Conv")
 
 
 class Two(nn.Module):

@@ -22,17 +22,16 @@ def check(
 
     With its operator, shapes, the reason, and what to do about it. A float model is checked as if it were quantized.
     """
-    from sliceflow.cli.building import as_if_quantized, is_quantized
+    from sliceflow.build import Target, needs_quantization
+    from sliceflow.build import check as find
     from sliceflow.frontend import load_model, notes_of
     from sliceflow.hardware.profile import Profile
-    from sliceflow.mapping import check as find
 
     accelerator = Profile.load(profile)
     shapes = options.parse_shapes(shape)
     loaded = load_model(model, input_shapes=shapes)
-    as_if = not accelerator.is_float and not is_quantized(loaded)
-    subject = as_if_quantized(loaded, shapes, accelerator) if as_if else loaded
-    findings, fpga_macs = find(subject, accelerator, cpu_nodes=cpu or (), input_shapes=shapes)
+    target = Target(profile=accelerator, cpu_nodes=cpu or (), input_shapes=shapes)
+    findings, fpga_macs = find(loaded, target)
     macs = MacShare.of(fpga_macs, ((finding.node, finding.macs) for finding in findings))
     summary = {
         "profile": accelerator.name,
@@ -40,7 +39,7 @@ def check(
         "cpu_nodes": len(findings),
         **macs.to_json(),
         "cpu_macs": macs.cpu,
-        "as_if_quantized": as_if,
+        "as_if_quantized": needs_quantization(loaded, accelerator),
     }
     document = {
         "nodes": [dataclasses.asdict(finding) for finding in findings],

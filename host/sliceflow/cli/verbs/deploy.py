@@ -32,7 +32,8 @@ def deploy(
     verbose: options.Verbose = False,
 ) -> None:
     """Quantize (where needed), map, and write an artifact."""
-    from sliceflow.cli.building import Build, CalibrationSource, integer_options
+    from sliceflow.build import integer_options
+    from sliceflow.cli.building import Build, CalibrationSource
     from sliceflow.cli.compiled import show
     from sliceflow.hardware.profile import Profile
 

@@ -25,29 +25,19 @@ def map(
 
     All of it with --json. A float model is mapped as if it were quantized.
     """
-    from sliceflow.cli.building import as_if_quantized, is_quantized
+    from sliceflow.build import Target, preview
     from sliceflow.files import write_file
     from sliceflow.frontend import load_model
     from sliceflow.hardware.profile import Profile
-    from sliceflow.mapping.compiler import trace_compilation
+    from sliceflow.mapping import trace
     from sliceflow.mapping.dump import to_dot, to_json
 
     accelerator, shapes = Profile.load(profile), options.parse_shapes(shape)
-    subject = load_model(model, input_shapes=shapes)
-    if not accelerator.is_float and not is_quantized(subject):
-        subject = as_if_quantized(subject, shapes, accelerator)
-    trace = trace_compilation(
-        subject,
-        accelerator,
-        name=model.stem,
-        source_sha256="",
-        cpu_nodes=cpu or (),
-        input_shapes=shapes,
-        unroll=unroll,
-    )
-    document = to_json(trace)
+    target = Target(profile=accelerator, cpu_nodes=cpu or (), input_shapes=shapes, unroll=unroll)
+    traced = trace(preview(load_model(model, input_shapes=shapes), target), accelerator, name=model.stem)
+    document = to_json(traced)
     if drawing is not None:
-        write_file(drawing, to_dot(trace).encode())
+        write_file(drawing, to_dot(traced).encode())
     output.result(document, lambda: _print(document))
 
 

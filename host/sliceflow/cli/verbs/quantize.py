@@ -19,6 +19,8 @@ def quantize(
     model: options.Model,
     calibration: Annotated[Path, typer.Option("--calibration", help=".npz, .npy or a folder of images.")],
     output_file: Annotated[Path, typer.Option("--output", help="ONNX file to write.")],
+    profile: options.ProfileName = "int8-8x8",
+    cpu: options.CpuNodes = None,
     method: options.Method = "auto",
     percentile: options.Percentile = 99.99,
     activations: options.Activations = "auto",
@@ -32,15 +34,19 @@ def quantize(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Quantize a float model to integers after training, of eight bits if not asked otherwise.
+    """Quantize what of a float model runs on the FPGA, after training.
 
-    What is written is standard ONNX with QuantizeLinear and DequantizeLinear.
+    What is written is standard ONNX with QuantizeLinear and DequantizeLinear. Nodes that stay on the CPU stay float.
     """
-    from sliceflow.cli.building import CalibrationSource, integer_options, quantized
+    from sliceflow.build import Target, integer_options, quantize_for
+    from sliceflow.cli.building import CalibrationSource, load_calibration
     from sliceflow.files import write_file
     from sliceflow.frontend import load_model, serialize
+    from sliceflow.hardware.profile import Profile
 
+    accelerator, shapes = Profile.load(profile), options.parse_shapes(shape)
     choices = integer_options(
+        accelerator,
         method=method,
         percentile=percentile,
         activations=activations,
@@ -48,9 +54,12 @@ def quantize(
         exclude=frozenset(exclude or ()),
     )
     source = CalibrationSource(path=calibration, samples=samples, mean=mean, std=std, scale=scale)
-    loaded = load_model(model, input_shapes=options.parse_shapes(shape))
-    result, report = quantized(loaded, source, choices)
-    write_file(output_file, serialize(result, str(model)))
+    loaded = load_model(model, input_shapes=shapes)
+    target = Target(profile=accelerator, options=choices, cpu_nodes=cpu or (), input_shapes=shapes)
+    with output.progress("calibration") as progress:
+        result, _ = quantize_for(loaded, target, load_calibration(loaded, source), progress=progress)
+    write_file(output_file, serialize(result.model, str(model)))
+    report = result.report
     output.result({"output": str(output_file), **report.to_json()}, lambda: _print(report, output_file))
     warn(report)
 

@@ -142,11 +142,10 @@ def _align(model: ir.Model, profile: Profile, mode: Align, price: float, seed: i
 
 def _compiled(model: ir.Model, profile: Profile) -> Any:
     """The program of a model; where a float model's layers run does not depend on how it will be quantized."""
-    from sliceflow.cli.building import as_if_quantized, is_quantized
-    from sliceflow.mapping import compile_model
+    from sliceflow.build import Target, preview
+    from sliceflow.mapping import pack
 
-    ready = model if profile.is_float or is_quantized(model) else as_if_quantized(model, None, profile)
-    return compile_model(ready, profile, name="simplified", source_sha256="")
+    return pack(preview(model, Target(profile=profile)), profile, name="simplified")
 
 
 def _print_alignment(aligned: dict[str, Any]) -> None:
