@@ -72,10 +72,11 @@ def quantize(
     options = options or QuantizationOptions()
     check_float(model, options)
     work = model.clone()
-    placement = place(work.graph, options.exclude | frozenset(cpu_nodes))
+    kept = dataclasses.replace(options, exclude=options.exclude | frozenset(cpu_nodes))
+    placement = place(work.graph, kept.exclude)
     float_nodes = tuple(str(node.name) for node in work.graph if node not in placement.nodes)
     histograms = collect(work, [str(value.name) for value in placement.observed], calibration, options, progress)
-    method, ranges = _choose_ranges(model, placement, histograms, calibration, options)
+    method, ranges = _choose_ranges(model, placement, histograms, calibration, kept)
     parameters = {leader: affine(*found, options.activations) for leader, found in ranges.items()}
     tensors = tuple(_tensor(value, placement, ranges, parameters, method) for value in placement.points)
     own = {
