@@ -15,6 +15,7 @@ from sliceflow.alignment import LayerShape
 from sliceflow.graph.program import contiguous_runs
 from sliceflow.hardware import cycles
 from sliceflow.hardware.profile import Profile
+from sliceflow.mapping.groups import blocks_of
 from sliceflow.mapping.layout import Layout
 from sliceflow.mapping.lower import DoesNotFitError, size_layer
 from sliceflow.mapping.plan import Core, Kernel, LayerPlan, TensorSpec
@@ -31,9 +32,14 @@ def layer_cycles(shape: LayerShape, profile: Profile) -> int:
     slices = sum(math.ceil(part.channels / profile.cpi) * part.places for part in shape.inputs)
     inputs = sum(part.channels * part.places for part in shape.inputs)
     plan = _plan(shape, inputs)
+    outputs, out_slices = contiguous_runs(shape.outputs, profile.cpi)
+    blocks = blocks_of(plan, profile)
+    if blocks.count > 1:  # each begins a slice
+        slices = blocks.count * math.ceil(blocks.channels_in / profile.cpi)
+        out_slices = blocks.count * math.ceil(blocks.channels_out / profile.cpi)
     layouts = {
         plan.input.value: Layout(contiguous_runs(inputs, profile.cpi)[0], slices),
-        plan.output.value: Layout(*contiguous_runs(shape.outputs, profile.cpi)),
+        plan.output.value: Layout(outputs, out_slices),
     }
     try:
         if shape.stem:

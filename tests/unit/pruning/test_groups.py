@@ -10,7 +10,7 @@ from sliceflow.errors import UserError
 from sliceflow.pruning.channels import coupling_check
 from sliceflow.pruning.channels.group import ChannelGroup
 from sliceflow.pruning.channels.groups import find_groups
-from sliceflow.pruning.channels.tracing import is_depthwise
+from sliceflow.pruning.channels.layers import is_depthwise
 from tests.support.pruning_networks import Dense, Residual, Segmenter, conv, digit_net, random_net
 
 

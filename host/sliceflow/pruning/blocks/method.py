@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +15,7 @@ from sliceflow.pruning.blocks.schedules import Every, LowHigh, Schedule, Thresho
 from sliceflow.pruning.channels.observe import largest_difference, outputs
 from sliceflow.pruning.method import Outcome, Request
 from sliceflow.pruning.training.fit import Training
+from sliceflow.pruning.training.fresh import copied
 from sliceflow.pruning.training.masks import Masks
 from sliceflow.pruning.training.run import Run
 from sliceflow.pruning.training.task import Task
@@ -53,7 +53,7 @@ class Blocks(BlockOptions):
             UserError: the network has no blocks, or they are such that a masked block is no removed one.
         """
         shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-        network = BlockNetwork(copy.deepcopy(model, shared), task.example(), self.kind, request.protect)
+        network = BlockNetwork(copied(model, shared), task.example(), self.kind, request.protect)
         options = dataclasses.replace(self, seed=self.seed + request.seed)
         masks = Masks(model)
         target = int(request.ratio * len(network.blocks))

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from sliceflow.errors import UserError
 from sliceflow.pruning import definitions
 from sliceflow.pruning.blocks.residual import Residual, split
+from sliceflow.pruning.channels.layers import LAYERS
 from sliceflow.pruning.channels.macs import macs
 from sliceflow.pruning.channels.observe import largest_difference, outputs
-from sliceflow.pruning.channels.tracing import LAYERS
 from sliceflow.pruning.training.task import hooked
 
 TOLERANCE = 1e-4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sliceflow.pruning.channels.chains import NORMS
+from sliceflow.pruning.channels.layers import BATCH_NORMS
 from sliceflow.pruning.training.task import Loader, evaluating
 
 
@@ -21,7 +21,7 @@ def add_noise(model: nn.Module, share: float, seed: int) -> None:
 
 def recalibrate(model: nn.Module, loader: Loader) -> None:
     """Take the running statistics of batch normalizations anew: means over all batches of one pass."""
-    norms = [module for module in model.modules() if isinstance(module, NORMS) and module.track_running_stats]
+    norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS) and module.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     with evaluating(model), torch.no_grad():
         for norm in norms:

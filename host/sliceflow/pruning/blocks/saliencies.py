@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.pruning.blocks.network import BlockNetwork
-from sliceflow.pruning.channels.tracing import LAYERS
+from sliceflow.pruning.channels.layers import LAYERS
 from sliceflow.pruning.training.task import Task, evaluate, evaluating, hooked
 
 Scores = dict[str, float]

@@ -30,7 +30,16 @@ from sliceflow.alignment import (
 from sliceflow.errors import UserError
 from sliceflow.pruning.channels.group import ChannelGroup, Member
 from sliceflow.pruning.channels.groups import find_groups
-from sliceflow.pruning.channels.surgery import CONVOLUTIONS, TRANSPOSED, by_group, is_depthwise, sides
+from sliceflow.pruning.channels.layers import (
+    CONVOLUTIONS,
+    LAYERS,
+    TRANSPOSED,
+    by_output,
+    has_own_weight,
+    is_depthwise,
+    sharing,
+    sides,
+)
 from sliceflow.pruning.training.masks import Masks
 from sliceflow.pruning.training.task import evaluating, hooked
 
@@ -80,7 +89,8 @@ def align(
         raise UserError(
             "the dense weights do not fit the network", where=wrong[0], fix="pass the state from before pruning"
         )
-    found = [group for group in find_groups(model, example, protect) if _can_change(group)]
+    shared = sharing(model)
+    found = [group for group in find_groups(model, example, protect) if _can_change(group, shared)]
     groups = [_group(group, masks, dense) for group in found]
     cost = NetworkCost(layer_uses(model, example, found, groups), cycles_of)
     decision = decide(groups, cost, options)
@@ -131,10 +141,16 @@ def layer_uses(model: nn.Module, example: Tensor, found: list[ChannelGroup], gro
     return uses
 
 
-def _can_change(group: ChannelGroup) -> bool:
-    """Grouped convolutions need equally many channels in each group: they stay as they are."""
-    grouped = [m for m in group.members if getattr(m.module, "groups", 1) > 1 and not is_depthwise(m.module)]
-    return bool(group.makers) and not grouped
+def _can_change(group: ChannelGroup, shared: Collection[nn.Module]) -> bool:
+    """Whether the number of its channels is free.
+
+    Grouped convolutions need equally many channels in each group, and layers with a computed or shared weight have
+    other ties: they stay as they are.
+    """
+    layers = [member.module for member in group.members if isinstance(member.module, LAYERS)]
+    grouped = [layer for layer in layers if getattr(layer, "groups", 1) > 1 and not is_depthwise(layer)]
+    tied = [layer for layer in layers if layer in shared or not has_own_weight(layer)]
+    return bool(group.makers) and not grouped and not tied
 
 
 def _group(group: ChannelGroup, masks: Masks, dense: Mapping[str, Tensor]) -> Group:
@@ -154,8 +170,7 @@ def _weight(member: Member) -> str:
 
 def _by_output(member: Member, values: Tensor) -> Tensor:
     """Elements of a weight that make each channel of a group: ``[channels, elements]``."""
-    rows = by_group(member.module, values).flatten(0, 1).flatten(1)
-    return rows[member.positions].flatten(1)
+    return by_output(member.module, values)[member.positions].flatten(1)
 
 
 def _apply(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sliceflow.pruning.channels.tracing import LAYERS
-from sliceflow.pruning.training.task import evaluating, hooked
-
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from sliceflow.pruning.channels.layers import BATCH_NORMS, LAYERS, making, sharing, spread
+from sliceflow.pruning.training.task import evaluating, first_tensor, hooked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,28 +22,40 @@ class Chain:
         module: the layer.
         norm: the name of the normalization; None if there is none.
         last: the module whose output is the potential.
+        shared: its parameters, or those of its normalization, have another use.
     """
 
     layer: str
     module: nn.Module
     norm: str | None
     last: nn.Module
+    shared: bool
 
     @property
     def axis(self) -> int:
         """The axis of neurons in the potential."""
         return -1 if isinstance(self.module, nn.Linear) and self.norm is None else 1
 
-    def rows(self, parameter: str) -> int:
-        """The axis of neurons in a parameter, given its full name."""
-        return int(isinstance(self.module, nn.ConvTranspose2d) and parameter == f"{self.layer}.weight")
+    @property
+    def foldable(self) -> bool:
+        """Whether a factor of the potential can go into parameters that nothing else has."""
+        return not self.shared and isinstance(self.last._parameters.get("weight"), nn.Parameter)
 
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Weights, biases, and the affine part of the normalization, by their full names."""
-        found = {f"{self.layer}.{name}": value for name, value in self.module.named_parameters(recurse=False)}
-        if self.norm is not None:
-            found |= {f"{self.norm}.{name}": value for name, value in self.last.named_parameters(recurse=False)}
-        return found
+    def parameters(self, neurons: Tensor) -> list[tuple[str, nn.Parameter, Tensor]]:
+        """Weights, biases, and the affine part of the normalization, which make the neurons.
+
+        Args:
+            neurons: a value for each, ``[neurons]``.
+
+        Returns:
+            Full names, parameters, and the neurons' values in shapes that broadcast to the parameters'.
+        """
+        owners = {self.layer: self.module} | ({self.norm: self.last} if self.norm is not None else {})
+        return [
+            (f"{name}.{field}".lstrip("."), parameter, spread(owner, field, parameter.shape, neurons))
+            for name, owner in owners.items()
+            for field, parameter in making(owner)
+        ]
 
 
 def find_chains(model: nn.Module, example: Tensor) -> dict[str, Chain]:
@@ -55,20 +66,32 @@ def find_chains(model: nn.Module, example: Tensor) -> dict[str, Chain]:
         example: inputs ``[N, ...]``.
     """
     names = {module: name for name, module in model.named_modules()}
-    chains: dict[str, Chain] = {}
-    outputs: list[tuple[Tensor, str]] = []  # keeps the tensors alive, so that identity means something
+    shared = sharing(model)
+    ran: list[nn.Module] = []
+    outputs: list[tuple[Tensor, nn.Module]] = []  # keeps the tensors alive, so that identity means something
+    norms: dict[nn.Module, nn.Module] = {}
 
-    def after_layer(module: nn.Module, _: tuple[Any, ...], output: Tensor) -> None:
-        chains[names[module]] = Chain(names[module], module, None, module)
-        outputs.append((output, names[module]))
+    def after(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        ran.append(module)
+        if isinstance(module, LAYERS):
+            outputs.append((output, module))
+            return
+        read = first_tensor(inputs, named)
+        layer = next((layer for made, layer in outputs if made is read), None)
+        if layer is not None and (read.ndim == 2 or not isinstance(layer, nn.Linear)):  # else it norms another axis
+            norms[layer] = module
 
-    def after_norm(module: nn.Module, inputs: tuple[Any, ...], _: Tensor) -> None:
-        for output, layer in outputs:
-            if output is inputs[0]:
-                chains[layer] = Chain(layer, chains[layer].module, names[module], module)
-
-    layers = (m.register_forward_hook(after_layer) for m in model.modules() if isinstance(m, LAYERS))
-    norms = (m.register_forward_hook(after_norm) for m in model.modules() if isinstance(m, NORMS))
-    with hooked(layers), hooked(norms), evaluating(model), torch.no_grad():
+    watched = (module for module in model.modules() if isinstance(module, (*LAYERS, *BATCH_NORMS)))
+    hooks = (module.register_forward_hook(after, with_kwargs=True) for module in watched)
+    with hooked(hooks), evaluating(model), torch.no_grad():
         model(example)
+    runs = Counter(ran)
+    chains = {}
+    for layer in dict.fromkeys(module for module in ran if isinstance(module, LAYERS)):
+        norm = norms.get(layer)
+        if norm is not None and (runs[layer] > 1 or runs[norm] > 1):  # not the layer's own
+            norm = None
+        last = layer if norm is None else norm
+        used = layer in shared or last in shared
+        chains[names[layer]] = Chain(names[layer], layer, names[norm] if norm is not None else None, last, used)
     return chains

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from sliceflow.pruning.training.task import evaluating, hooked
+from sliceflow.pruning.channels.layers import channel_axis
+from sliceflow.pruning.training.task import evaluating, hooked, reading
 
 if TYPE_CHECKING:
     from sliceflow.pruning.channels.group import ChannelGroup, Member
@@ -30,11 +31,10 @@ def false_groups(model: nn.Module, example: Tensor, groups: Sequence[ChannelGrou
 
     Args:
         model: the network; it is restored.
-        example: inputs ``[N, ...]``, of floating-point type.
+        example: inputs ``[N, ...]``. Others are drawn; whole numbers out of the range of these, as they may be indices.
         groups: what is claimed.
     """
-    generator = torch.Generator().manual_seed(0)
-    other = torch.randn(example.shape, generator=generator, dtype=torch.float32).to(example)
+    other = _other(example)
     bits = max((min(_CODES, group.size) - 1).bit_length() for group in groups) if groups else 0
     false: set[str] = set()
     for bit, value in itertools.product(range(max(1, bits)), (0, 1)):
@@ -47,10 +47,21 @@ def false_groups(model: nn.Module, example: Tensor, groups: Sequence[ChannelGrou
     return false
 
 
+def _other(example: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    if example.is_floating_point():
+        drawn = torch.randn(example.shape, generator=generator, dtype=torch.float32)
+        return (0.25 + 1.5 * drawn).to(example)  # not what a caller may have drawn from the same seed
+    low, high = int(example.min()), int(example.max())
+    return torch.randint(low, high + 1, example.shape, generator=generator).to(example)
+
+
 def _same(reader: Member, chosen: Tensor, first: Seen, second: Seen) -> bool:
     positions = reader.positions[chosen].flatten()
-    calls = zip(first[reader.module], second[reader.module], strict=True)
-    return all(torch.equal(one[positions], two[positions]) for one, two in calls)
+    ones, twos = first[reader.module], second[reader.module]
+    if not ones or len(ones) != len(twos):  # the network's code decided otherwise
+        return False
+    return all(torch.equal(one[positions], two[positions]) for one, two in zip(ones, twos, strict=True))
 
 
 @contextmanager
@@ -70,11 +81,9 @@ def _pruned(model: nn.Module, groups: Sequence[ChannelGroup], chosen: dict[str, 
 def _inputs(model: nn.Module, example: Tensor, groups: Sequence[ChannelGroup]) -> Seen:
     seen: Seen = {reader.module: [] for group in groups for reader in group.readers}
 
-    def look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        values = inputs[0].detach()
-        axis = values.ndim - 1 if isinstance(module, nn.Linear) else 1
-        seen[module].append(values.movedim(axis, 0).flatten(1).clone())
+    def look(module: nn.Module, read: Tensor) -> None:
+        seen[module].append(read.detach().movedim(channel_axis(module, read), 0).flatten(1).clone())
 
-    with hooked(module.register_forward_pre_hook(look) for module in seen):
+    with hooked(reading(seen, look)):
         model(example)
     return seen

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from sliceflow.pruning.channels.tracing import LAYERS, is_depthwise
+from sliceflow.pruning.channels.layers import LAYERS, count, is_depthwise, making, spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,12 @@ class Member:
     module: nn.Module
     makes: bool
     positions: Tensor
+
+    def chosen(self, channels: Tensor) -> Tensor:
+        """Where channels of the group, bool ``[channels]``, lie among all on this side of the layer, bool."""
+        found = torch.zeros(count(self.module, self.makes), dtype=torch.bool)
+        found[self.positions[channels].flatten()] = True
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +72,9 @@ class ChannelGroup:
         for member in self.members:
             if not member.makes:
                 continue
-            gone = member.positions[channels].flatten()
-            for name, parameter in member.module.named_parameters(recurse=False):
-                axis = 1 if name == "weight" and isinstance(member.module, nn.ConvTranspose2d) else 0
-                if parameter.shape[axis] == 1 < self.size:  # one for all channels, like the slope of a PReLU
+            for name, parameter in making(member.module):
+                if parameter.numel() == 1 < self.size:  # as the one slope of a PReLU
                     continue
-                mask = torch.zeros(parameter.shape, dtype=torch.bool)
-                mask.index_fill_(axis, gone, True)
-                found.append((f"{member.layer}.{name}" if member.layer else name, mask))
+                mask = spread(member.module, name, parameter.shape, member.chosen(channels)).expand(parameter.shape)
+                found.append((f"{member.layer}.{name}" if member.layer else name, mask.clone()))
         return found

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from sliceflow.errors import UserError
 from sliceflow.pruning.channels.coupling_check import false_groups
 from sliceflow.pruning.channels.group import ChannelGroup, Member
-from sliceflow.pruning.channels.tracing import LAYERS, Coupled, as_tensor, trace
+from sliceflow.pruning.channels.layers import LAYERS
+from sliceflow.pruning.channels.tracing import Coupled, as_tensor, trace
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def find_groups(model: nn.Module, example: Tensor, protect: Collection[str] = ()
     warning in the log.
 
     Args:
-        model: the network; every layer is used once.
+        model: the network.
         example: inputs, ``[N, ...]``, with N of 1 or more.
         protect: layers whose outputs stay; those that make the network's outputs always stay.
 
@@ -45,9 +46,14 @@ def find_groups(model: nn.Module, example: Tensor, protect: Collection[str] = ()
 
 def _true(model: nn.Module, example: Tensor, groups: list[ChannelGroup]) -> list[ChannelGroup]:
     """Without the groups that running the network disproves: the tracer does not follow every split and shuffle."""
-    if not example.is_floating_point():
-        return groups
-    false = false_groups(model, example, groups)
+    try:
+        false = false_groups(model, example, groups)
+    except Exception as error:  # the network's own code, on random inputs and with pruned channels
+        raise UserError(
+            "the network cannot be tried out with pruned channels",
+            where=type(model).__name__,
+            why=f"{type(error).__name__}: {str(error).strip()[:200]}",
+        ) from error
     for name in sorted(false):
         logger.warning("layer %s keeps all its channels: what they are coupled with cannot be traced", name)
     return [group for group in groups if group.name not in false]
@@ -68,11 +74,7 @@ def check_layers(model: nn.Module, layers: Collection[str]) -> None:
 
 def _group(found: Coupled, names: Mapping[nn.Module, str], order: Mapping[str, int]) -> ChannelGroup | None:
     """A group by names; None if no layer makes its channels."""
-    members = [
-        Member(names[module], module, makes, as_tensor(places))
-        for (module, makes), places in found.items()
-        if module in names  # else an operation, not a layer
-    ]
+    members = [Member(names[module], module, makes, as_tensor(places)) for (module, makes), places in found.items()]
     members.sort(key=lambda member: (order[member.layer], not member.makes))
     group = ChannelGroup("", len(members[0].positions) if members else 0, tuple(members))
     return dataclasses.replace(group, name=group.makers[0].layer) if group.makers else None

@@ -9,34 +9,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sliceflow.pruning.channels.surgery import MIXING, sides
-from sliceflow.pruning.training.task import evaluating, hooked
+from sliceflow.pruning.channels.layers import LAYERS, channel_axis, sides
+from sliceflow.pruning.training.task import evaluating, hooked, reading
 
 _ROUNDING = 1e-6
 """By how much of itself a constant may vary: means over maps of different sizes do."""
 
 
 def probes(model: nn.Module, example: Tensor) -> list[Tensor]:
-    """Random inputs like an example, and, where the network takes them, larger ones.
+    """An example and others of its kind: random, faint, and, where the network takes them, larger ones.
+
+    A network's code may decide by what it reads, and constants may depend on the size of a map.
 
     Args:
         model: the network.
         example: ``[N, ...]``; inputs that are not floating-point are taken as they are.
 
     Returns:
-        One or two tensors of batch 1. Constants that depend on the size of a map differ between them.
+        Tensors of batch 1.
     """
     if not example.is_floating_point():
-        return [example[:1]]
+        return [example[index : index + 1] for index in range(min(4, len(example)))]
     generator = torch.Generator().manual_seed(0)
-    found = [torch.randn(1, *example.shape[1:], generator=generator).to(example)]
+    random = torch.randn(1, *example.shape[1:], generator=generator).to(example)
+    found = [random, example[:1], random * 1e-4]
     if example.ndim > 2:
         sizes = [_larger(size) for size in example.shape[2:]]
         larger = torch.randn(1, example.shape[1], *sizes, generator=generator).to(example)
         with evaluating(model), torch.no_grad():
             try:
                 model(larger)
-            except (RuntimeError, ValueError, IndexError):  # its size is fixed
+            except Exception:  # its size is fixed: the network's own code says so, in whichever way
                 return found
         found.append(larger)
     return found
@@ -60,15 +63,13 @@ def constant_inputs(model: nn.Module, inputs: Iterable[Tensor]) -> dict[nn.Modul
     low: dict[nn.Module, Tensor] = {}
     high: dict[nn.Module, Tensor] = {}
 
-    def look(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
-        values = arguments[0].detach()
-        axis = values.ndim - 1 if isinstance(layer, nn.Linear) else 1
-        flat = values.movedim(axis, 0).reshape(sides(layer)[0], -1)
+    def look(layer: nn.Module, read: Tensor) -> None:
+        flat = read.detach().movedim(channel_axis(layer, read), 0).reshape(sides(layer)[0], -1)
         low[layer] = torch.minimum(flat.amin(1), low.get(layer, torch.tensor(math.inf)))
         high[layer] = torch.maximum(flat.amax(1), high.get(layer, torch.tensor(-math.inf)))
 
-    hooks = (m.register_forward_pre_hook(look) for m in model.modules() if isinstance(m, MIXING))
-    with hooked(hooks), evaluating(model), torch.no_grad():
+    layers = (module for module in model.modules() if isinstance(module, LAYERS))
+    with hooked(reading(layers, look)), evaluating(model), torch.no_grad():
         for example in inputs:
             model(example)
     found = {}

@@ -10,32 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
+from sliceflow.pruning.channels.layers import LAYERS, NORMS, TRANSPOSED, by_group, has_own_weight, is_depthwise, sides
 from sliceflow.pruning.training.masks import Masks
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
-MIXING = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
-"""Layers whose outputs are sums over their inputs."""
-
-
-def sides(layer: nn.Module) -> tuple[int, int]:
-    """Input and output channels of a layer that mixes channels."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features, layer.out_features
-    return layer.in_channels, layer.out_channels
-
-
-def is_depthwise(layer: nn.Module) -> bool:
-    """Whether every channel is convolved by itself into one channel."""
-    return isinstance(layer, CONVOLUTIONS) and layer.groups == layer.in_channels == layer.out_channels > 1
-
-
-def by_group(layer: nn.Module, values: Tensor) -> Tensor:
-    """Values in the shape of a mixing layer's weight as ``[groups, outputs, inputs, ...]``, counts of one group."""
-    groups = getattr(layer, "groups", 1)
-    grouped = values.reshape(groups, values.shape[0] // groups, *values.shape[1:])
-    return grouped.transpose(1, 2) if isinstance(layer, TRANSPOSED) else grouped
 
 
 def nonzero(layer: nn.Module) -> Tensor:
@@ -48,7 +24,7 @@ def can_be_cut(layer: nn.Module) -> bool:
     """Whether channels can be taken out of a layer: it has no other parameters, and no other use for its channels."""
     if isinstance(layer, nn.PReLU):
         return True
-    if not isinstance(layer, (*MIXING, *NORMS)):
+    if not isinstance(layer, (*LAYERS, *NORMS)) or (isinstance(layer, LAYERS) and not has_own_weight(layer)):
         return False
     known = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
     named = (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False))
@@ -81,9 +57,14 @@ class Surgery:
                         fix="make a new optimizer after shrinking",
                     )
 
-    def undo(self) -> None:
-        """Take all cuts back."""
-        while self._undo:
+    @property
+    def done(self) -> int:
+        """How much was done; for ``undo``."""
+        return len(self._undo)
+
+    def undo(self, done: int = 0) -> None:
+        """Take back all that was done since ``done`` was this much."""
+        while len(self._undo) > done:
             self._undo.pop()()
 
     def cut(self, layer: nn.Module, inputs: Tensor | None, outputs: Tensor | None) -> None:
@@ -94,7 +75,7 @@ class Surgery:
             inputs: bool, True for inputs that stay; None keeps all. Only for layers that mix channels.
             outputs: the same for outputs.
         """
-        if not isinstance(layer, MIXING):
+        if not isinstance(layer, LAYERS):
             self._cut_vectors(layer, outputs)
             return
         in_count, out_count = sides(layer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.training.task import evaluating
+from sliceflow.pruning.channels.layers import LAYERS, NORMS, count, has_own_weight, is_depthwise, sharing
+from sliceflow.pruning.training.task import evaluating, hooked
 
 logger = logging.getLogger(__name__)
 
-LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
-"""Layers that mix channels."""
+_CARRIERS = (*LAYERS, *NORMS, nn.GroupNorm, nn.LayerNorm, nn.PReLU)
+"""Modules whose parameters are known to lie channel by channel. All else is an operation to the groups: that channels
+survive it is found out by running the network."""
 
 Side = tuple[nn.Module, bool]
 """A layer, and whether its outputs are meant (else its inputs)."""
@@ -30,7 +32,9 @@ Coupled = dict[Side, list[list[int]]]
 
 
 def trace(model: nn.Module, example: Tensor) -> list[Coupled]:
-    """Groups of channels that do not reach an output of the network; each position that a layer makes is in one.
+    """Groups of channels that do not reach an output of the network.
+
+    Each position that a layer makes is in one, unless it cannot be traced; a warning in the log names the layer then.
 
     Args:
         model: the network.
@@ -39,19 +43,15 @@ def trace(model: nn.Module, example: Tensor) -> list[Coupled]:
     Raises:
         UserError: the package is missing, or cannot trace the network.
     """
-    graph = _graph(model, _two(example))
+    graph, ran = _graph(model, _two(example))
+    shared = sharing(model)
     groups: list[Coupled] = []
     made: set[tuple[nn.Module, int]] = set()
-    for layer in [module for module in model.modules() if isinstance(module, LAYERS)]:
-        if layer not in graph.module2node or is_depthwise(layer):
-            continue
-        items = _items(graph, layer)
-        if items is None:
-            logger.warning("layer %s keeps all its channels: they cannot be traced", _name(model, layer))
-            continue
-        if _reaches_output(items):
-            continue
-        for group in _parts(items):
+    for layer in [module for module in ran if not is_depthwise(module)]:
+        parts, reason = _parts_of(graph, layer, shared)
+        if reason:
+            logger.warning("layer %s keeps all its channels: %s", _name(model, layer), reason)
+        for group in parts:
             own = {(side[0], at) for side, all_at in group.items() if side[1] for place in all_at for at in place}
             if not own & made:
                 groups.append(group)
@@ -59,9 +59,17 @@ def trace(model: nn.Module, example: Tensor) -> list[Coupled]:
     return groups
 
 
-def is_depthwise(module: nn.Module) -> bool:
-    """Whether a layer is a convolution that makes each channel from one of its own."""
-    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels == module.out_channels > 1
+def _parts_of(graph: Any, layer: nn.Module, shared: Collection[nn.Module]) -> tuple[list[Coupled], str]:
+    """The groups that a layer makes, and why some of its channels are in none; empty if they make outputs."""
+    items = _items(graph, layer)
+    if items is None:
+        return [], "they cannot be traced"
+    if _reaches_output(items):
+        return [], ""
+    parts = list(_parts(items))
+    reasons = [_why_not(part, shared) for part in parts]
+    known = [part for part, reason in zip(parts, reasons, strict=True) if not reason]
+    return known, next(filter(None, reasons), "")
 
 
 def _two(example: Tensor) -> Tensor:
@@ -73,7 +81,8 @@ def _two(example: Tensor) -> Tensor:
     return torch.cat([example, example]) if len(example) == 1 else example
 
 
-def _graph(model: nn.Module, example: Tensor) -> Any:
+def _graph(model: nn.Module, example: Tensor) -> tuple[Any, list[nn.Module]]:
+    """The package's graph, and the layers that run, in the network's order."""
     try:
         import torch_pruning
     except ImportError as error:
@@ -81,11 +90,15 @@ def _graph(model: nn.Module, example: Tensor) -> Any:
             "torch-pruning is not installed", why=str(error), fix="pip install 'sliceflow[pruning]'"
         ) from error
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    with evaluating(model), torch.enable_grad(), _without_shared_slopes(model):
+    layers = [module for module in model.modules() if isinstance(module, LAYERS)]
+    ran: set[nn.Module] = set()
+    looking = hooked(layer.register_forward_hook(lambda module, *_: ran.add(module)) for layer in layers)
+    with evaluating(model), torch.enable_grad(), _without_shared_slopes(model), looking:
         for parameter in frozen:
             parameter.requires_grad_(True)  # the graph is found through autograd
         try:
-            return torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
+            graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example, verbose=False)
+            return graph, [layer for layer in layers if layer in ran]
         except Exception as error:  # the tracer runs the user's code
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
@@ -114,8 +127,8 @@ def _without_shared_slopes(model: nn.Module) -> Iterator[None]:
 
 def _items(graph: Any, layer: nn.Module) -> Any:
     """Everything that goes with the outputs of a layer; None if the tracer fails."""
-    pruner = graph.get_pruner_of_module(layer)
     try:
+        pruner = graph.get_pruner_of_module(layer)
         return graph.get_pruning_group(layer, pruner.prune_out_channels, list(range(pruner.get_out_channels(layer))))
     except Exception:  # it fails in many ways on networks that it does not know
         return None
@@ -136,30 +149,29 @@ def _parts(items: Any) -> Iterator[Coupled]:
     positions: dict[int, dict[Side, list[int]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
         side = (item.dep.target.module, not _reads(item))
+        if not isinstance(side[0], _CARRIERS):
+            continue
         for root, at in zip(item.root_idxs, item.idxs, strict=True):
             if at not in positions[root][side]:
                 positions[root][side].append(at)
     alike: dict[Any, list[dict[Side, list[int]]]] = defaultdict(list)
     for root in sorted(positions):
-        sides = positions[root]
-        alike[frozenset((side, len(at)) for side, at in sides.items())].append(sides)
+        places = positions[root]
+        alike[frozenset((side, len(at)) for side, at in places.items())].append(places)
     for channels in alike.values():
-        group = {side: [sorted(sides[side]) for sides in channels] for side in channels[0]}
-        if _within(group):
-            yield group
+        yield {side: [sorted(places[side]) for places in channels] for side in channels[0]}
 
 
-def _within(group: Mapping[Side, list[list[int]]]) -> bool:
-    """Whether all positions exist; outputs of a grouped transposed convolution have no axis of their own."""
+def _why_not(group: Mapping[Side, list[list[int]]], shared: Collection[nn.Module]) -> str:
+    """Why the channels of a group cannot be pruned; empty if they can."""
     for (module, makes), all_at in group.items():
-        if isinstance(module, nn.ConvTranspose2d) and module.groups > 1:
-            return False
-        parameters = dict(module.named_parameters(recurse=False))
-        if makes and isinstance(module, LAYERS) and "weight" in parameters:
-            axis = 1 if isinstance(module, nn.ConvTranspose2d) else 0
-            if max(map(max, all_at)) >= parameters["weight"].shape[axis]:
-                return False
-    return True
+        if max(map(max, all_at)) >= count(module, makes):
+            return "what they are coupled with cannot be traced"
+        if makes and module in shared:
+            return "a parameter that makes them has another use"
+        if makes and isinstance(module, LAYERS) and not has_own_weight(module):
+            return "their weights are computed of other parameters"
+    return ""
 
 
 def _name(model: nn.Module, layer: nn.Module) -> str:

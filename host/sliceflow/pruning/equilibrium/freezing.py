@@ -113,10 +113,8 @@ class Freezing(Callback, abc.ABC):
             mask = self.frozen[name]
             if not mask.any():
                 continue
-            for full_name, parameter in chain.parameters().items():
-                shape = [1] * parameter.ndim
-                shape[chain.rows(full_name)] = -1
-                where = mask.reshape(shape).expand(parameter.shape)
+            for _, parameter, where in chain.parameters(mask):
+                where = where.expand(parameter.shape)
                 self._held.append((parameter, "", where, parameter.detach()[where].clone()))
                 for key, value in self._state(parameter).items():
                     if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:

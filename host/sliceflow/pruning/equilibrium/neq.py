@@ -110,21 +110,39 @@ def observe(model: nn.Module, inputs: Sequence[Tensor], chains: Mapping[str, Cha
 
     Returns:
         For each layer ``[neurons, examples, elements]``, elements being the positions of a map.
+
+    Raises:
+        UserError: what a layer makes does not belong to examples.
     """
-    found: dict[str, list[Tensor]] = {name: [] for name in chains}
+    calls: dict[str, list[Tensor]] = {}
 
     def take(chain: Chain) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            values = output.detach().movedim(chain.axis, 0)
-            found[chain.layer].append(values.reshape(*values.shape[:2], -1).clone())  # later layers may overwrite it
+            values = output.detach().movedim(chain.axis, 0)  # later layers may overwrite it
+            calls.setdefault(chain.layer, []).append(values.reshape(*values.shape[:2], -1).clone())
 
         return hook
 
     hooks = (chain.last.register_forward_hook(take(chain)) for chain in chains.values())
+    found: dict[str, list[Tensor]] = {name: [] for name in chains}
     with hooked(hooks), evaluating(model), torch.no_grad():
         for batch in inputs:
+            calls.clear()
             model(batch)
+            for name, parts in found.items():
+                parts.append(_joined(name, calls.get(name, ()), len(batch)))
     return {name: torch.cat(parts, 1) for name, parts in found.items()}
+
+
+def _joined(name: str, calls: Sequence[Tensor], examples: int) -> Tensor:
+    """What a layer made in its calls for one batch; several calls make more elements of each example."""
+    if not calls or any(values.shape[1] != examples for values in calls):
+        raise UserError(
+            "the neurons of a layer cannot be observed",
+            where=name,
+            why="for some examples it does not run, or the first axis of what it makes is not that of the examples",
+        )
+    return torch.cat(list(calls), 2)
 
 
 def cosine(now: Tensor, before: Tensor, *, per_example: bool = False) -> Tensor:

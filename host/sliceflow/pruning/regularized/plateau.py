@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.channels.tracing import LAYERS
+from sliceflow.pruning.channels.layers import LAYERS, own_weights
 from sliceflow.pruning.definitions import compression_ratio, nonzero_parameters, parameters, sparsity
 from sliceflow.pruning.method import Outcome, Request
 from sliceflow.pruning.regularized.decay import Decay
@@ -199,14 +199,12 @@ def prunable(
     if unknown := set(protect) - set(dict(model.named_modules())):
         raise UserError(f"the network has no layer {min(unknown)!r}", where="protected layers")
     kept = set(protect) | (set() if output_layer else {_last_layer(model, layers, example)})
-    fields = ("weight", "bias") if biases else ("weight",)
-    found = {
-        f"{name}.{field}" if name else field: getattr(module, field)
-        for name, module in layers.items()
-        if name not in kept
-        for field in fields
-        if getattr(module, field) is not None
-    }
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    found: dict[str, Tensor] = {}
+    for name, (module, weight) in own_weights(model, kept).items():
+        found[name] = weight
+        if biases and isinstance(module.bias, nn.Parameter):
+            found[names[module.bias]] = module.bias
     if not found:
         raise UserError("the network has no weight that may be pruned", fix="protect fewer layers")
     return found

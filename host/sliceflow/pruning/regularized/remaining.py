@@ -6,7 +6,7 @@ import dataclasses
 
 from torch import Tensor, nn
 
-from sliceflow.pruning.channels.tracing import LAYERS
+from sliceflow.pruning.channels.layers import LAYERS, by_output
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +34,7 @@ def remaining(model: nn.Module) -> list[Remaining]:
 
 def live_neurons(layer: nn.Module) -> Tensor:
     """The neurons or filters with at least one weight that is not zero, bool ``[neurons]``."""
-    weight = layer.weight.detach()
-    if isinstance(layer, nn.ConvTranspose2d):  # [inputs, outputs / groups, rows, columns]
-        grouped = weight.reshape(layer.groups, -1, *weight.shape[1:]).transpose(1, 2)
-        weight = grouped.reshape(layer.out_channels, -1)
-    return (weight != 0).flatten(1).any(1)
+    return (by_output(layer, layer.weight.detach()) != 0).any(1)
 
 
 def _layer(name: str, module: nn.Module) -> Remaining:

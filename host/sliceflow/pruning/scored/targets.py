@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sliceflow.errors import UserError
 from sliceflow.pruning.channels.group import ChannelGroup
 from sliceflow.pruning.channels.groups import check_layers, find_groups
-from sliceflow.pruning.channels.tracing import LAYERS
+from sliceflow.pruning.channels.layers import own_weights
 from sliceflow.pruning.scored.criteria import ChannelCriterion, Criterion, WeightCriterion
 from sliceflow.pruning.training.masks import Masks
 from sliceflow.pruning.training.task import Task
@@ -41,10 +41,8 @@ class Weights:
     def __init__(self, criterion: WeightCriterion, model: nn.Module, layers: Layers, protect: Collection[str]) -> None:
         check_layers(model, protect)
         self._criterion = criterion
-        self._weights: dict[str, Tensor] = {}
-        for name, module in model.named_modules():
-            if name not in protect and isinstance(module, LAYERS) and _wanted(module, layers):
-                self._weights[f"{name}.weight" if name else "weight"] = module.weight
+        found = own_weights(model, frozenset(protect))
+        self._weights = {name: weight for name, (module, weight) in found.items() if _wanted(module, layers)}
 
     def shapes(self) -> dict[str, torch.Size]:
         """Shapes of the weights."""

@@ -14,7 +14,7 @@ from sliceflow.pruning.blocks.residual import split
 from sliceflow.pruning.channels.chains import Chain, find_chains
 from sliceflow.pruning.channels.group import ChannelGroup
 from sliceflow.pruning.channels.groups import find_groups
-from sliceflow.pruning.channels.tracing import LAYERS
+from sliceflow.pruning.channels.layers import LAYERS, making, spread
 
 Kind = Literal["channels", "groups", "blocks"]
 
@@ -52,10 +52,8 @@ class Place:
         scale = self.scale(factors)
         owner = self.chain.last
         with torch.no_grad():
-            for name, parameter in owner.named_parameters(recurse=False):
-                shape = [1] * parameter.ndim
-                shape[self.chain.rows(f"{self.chain.layer}.{name}") if owner is self.chain.module else 0] = -1
-                parameter.mul_(scale.reshape(shape))
+            for name, parameter in making(owner):
+                parameter.mul_(spread(owner, name, parameter.shape, scale))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,14 +101,10 @@ def find_structures(model: nn.Module, example: Tensor, kind: Kind, protect: Coll
     return found
 
 
-def _foldable(chain: Chain) -> bool:
-    return next(chain.last.parameters(recurse=False), None) is not None
-
-
 def _channels(group: ChannelGroup, chains: Mapping[str, Chain]) -> Structures:
     """Every layer that makes the channels is scaled; a depthwise one as well, since its bias is not zero."""
     makers = [m for m in group.members if m.makes and isinstance(m.module, LAYERS) and m.layer in chains]
-    foldable = all(_foldable(chains[m.layer]) for m in makers)
+    foldable = all(chains[m.layer].foldable for m in makers)
     places = tuple(Place(chains[m.layer], m.positions) for m in makers) if foldable else ()
     return Structures(group.name, group.size, places, group.parameters_of)
 
@@ -124,19 +118,16 @@ def _groups(chain: Chain) -> Structures:
     positions = torch.arange(chain.module.out_channels).reshape(count, -1)
 
     def parameters(gone: Tensor) -> list[tuple[str, Tensor]]:
-        found = []
-        for name, parameter in chain.parameters().items():
-            mask = torch.zeros(parameter.shape, dtype=torch.bool)
-            mask.index_fill_(chain.rows(name), positions[gone].flatten(), True)
-            found.append((name, mask))
-        return found
+        neurons = torch.zeros(chain.module.out_channels, dtype=torch.bool)
+        neurons[positions[gone].flatten()] = True
+        return [(name, mask.expand(parameter.shape).clone()) for name, parameter, mask in chain.parameters(neurons)]
 
-    return Structures(chain.layer, count, (Place(chain, positions),) if _foldable(chain) else (), parameters)
+    return Structures(chain.layer, count, (Place(chain, positions),) if chain.foldable else (), parameters)
 
 
 def _blocks(model: nn.Module, chains: Mapping[str, Chain], protect: Collection[str]) -> list[Structures]:
     """Blocks whose branch ends with a layer or its normalization; inner ones first, and none that contains another."""
-    ends = {chain.last: chain for chain in chains.values() if _foldable(chain)}
+    ends = {chain.last: chain for chain in chains.values() if chain.foldable}
     found: list[Structures] = []
     for name, module in reversed(list(model.named_modules())):
         taken = any(other.name.startswith(f"{name}.") for other in found)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn, optim
 
 from sliceflow.errors import UserError
+from sliceflow.pruning.channels.layers import own_weights
 from sliceflow.pruning.channels.observe import largest_difference, outputs
-from sliceflow.pruning.channels.tracing import LAYERS
 from sliceflow.pruning.method import Outcome, Request
 from sliceflow.pruning.structures.scalable import Kind, Place, Structures, find_structures
 from sliceflow.pruning.training.callback import Batch, Callback
@@ -170,7 +170,7 @@ class WeightL1(Callback):
     """Adds the gradient of ``strength * |w|`` to those of the weights of convolutions and fully connected layers."""
 
     def __init__(self, model: nn.Module, strength: float) -> None:
-        self._weights = [module.weight for module in model.modules() if isinstance(module, LAYERS)]
+        self._weights = [weight for _, weight in own_weights(model).values()]
         self._strength = strength
 
     def on_backward(self, batch: Batch) -> None:
@@ -212,10 +212,9 @@ def select(structures: Sequence[Structures], factors: Sequence[Tensor], threshol
 
 def _prune_small(model: nn.Module, masks: Masks, threshold: float) -> None:
     """Single weights; every layer keeps its largest."""
-    for name, module in model.named_modules():
-        if isinstance(module, LAYERS):
-            magnitudes = module.weight.detach().abs()
-            masks.prune(f"{name}.weight" if name else "weight", magnitudes < min(threshold, float(magnitudes.max())))
+    for name, (_, weight) in own_weights(model).items():
+        magnitudes = weight.detach().abs()
+        masks.prune(name, magnitudes < min(threshold, float(magnitudes.max())))
 
 
 def _record(stage: str, model: nn.Module, task: Task, **more: Any) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
 from sliceflow.pruning.sweep.prune import hidden_layers
+from sliceflow.pruning.training.fresh import copied
 
 
 class CooLinear(nn.Module):
@@ -38,7 +37,7 @@ class CooLinear(nn.Module):
 
 def to_coo(model: nn.Module) -> nn.Module:
     """A copy whose fully connected layers, but the last, are sparse."""
-    sparse = copy.deepcopy(model)
+    sparse = copied(model)
     for name, layer in hidden_layers(sparse).items():
         sparse.set_submodule(name, CooLinear(layer))
     return sparse.eval()

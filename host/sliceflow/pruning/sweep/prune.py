@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Sequence
 from typing import Literal
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from sliceflow.errors import UserError
 from sliceflow.pruning.sweep.diagnostics import separation
+from sliceflow.pruning.training.fresh import copied
 from sliceflow.pruning.training.masks import Masks
 from sliceflow.pruning.training.task import Quality, Task, evaluate
 
@@ -63,7 +63,7 @@ def sweep(
     found = []
     for mode in modes:
         for share in shares:
-            pruned = copy.deepcopy(model)
+            pruned = copied(model)
             masks = Masks(pruned)
             scores = {}
             for name, layer in hidden_layers(pruned).items():

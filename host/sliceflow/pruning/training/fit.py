@@ -177,7 +177,12 @@ class _Fit:
         batch = Batch(inputs, targets, outputs, self._task.loss(outputs, targets))
         for callback in self._callbacks:
             callback.on_forward(batch)
-        batch.loss.backward()
+        try:
+            batch.loss.backward()
+        except RuntimeError as error:  # the network's code writes over what gradients need, or cuts all of them off
+            raise UserError(
+                "the network cannot be trained", where="the gradient of the loss", why=str(error).splitlines()[0]
+            ) from error
         for callback in self._callbacks:
             callback.on_backward(batch)
         self._optimizer.step()

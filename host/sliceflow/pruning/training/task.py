@@ -103,6 +103,19 @@ def hooked(handles: Iterable[Any]) -> Iterator[None]:
         yield
 
 
+def reading(modules: Iterable[nn.Module], look: Callable[[nn.Module, Tensor], None]) -> Iterator[Any]:
+    """Hooks for ``hooked`` that look at what modules read: the first tensor that they are called with."""
+    for module in modules:
+        yield module.register_forward_pre_hook(
+            lambda module, arguments, named: look(module, first_tensor(arguments, named)), with_kwargs=True
+        )
+
+
+def first_tensor(arguments: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
+    """What a module reads, in a call of it."""
+    return next(value for value in (*arguments, *named.values()) if isinstance(value, Tensor))
+
+
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode within a block; each module gets back its own mode behind it."""

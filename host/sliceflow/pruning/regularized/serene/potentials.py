@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.channels.tracing import LAYERS
+from sliceflow.pruning.channels.layers import LAYERS
 from sliceflow.pruning.training.task import hooked
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

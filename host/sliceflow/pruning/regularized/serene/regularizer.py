@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from sliceflow.pruning.channels.layers import spread
 from sliceflow.pruning.regularized.decay import Decay, insensitivity
 from sliceflow.pruning.regularized.serene.sensitivity import Kind, sensitivities
 from sliceflow.pruning.training.callback import Batch
@@ -44,10 +45,4 @@ class NeuronDecay(Decay):
         if layer not in self._found:
             return 1.0
         found = insensitivity(self._found[layer], relative=self._relative)
-        module = self._layers[layer]
-        if field == "bias":
-            return found
-        if isinstance(module, nn.ConvTranspose2d):  # [inputs, outputs / groups, rows, columns]
-            repeated = found.reshape(module.groups, 1, -1).expand(-1, weight.shape[0] // module.groups, -1)
-            return repeated.reshape(weight.shape[0], weight.shape[1], 1, 1)
-        return found.reshape(-1, *[1] * (weight.ndim - 1))
+        return spread(self._layers[layer], field, weight.shape, found)

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.channels.tracing import LAYERS
-from sliceflow.pruning.regularized.serene.potentials import NORMS
+from sliceflow.pruning.channels.layers import BATCH_NORMS, LAYERS, has_own_weight
 
 _RISING = (
     nn.Identity,
@@ -58,14 +57,21 @@ def absolute_jacobians(model: nn.Module) -> Iterator[Callable[[nn.Module, Tensor
     """
     for name, module in model.named_modules():
         leaf = next(module.children(), None) is None
-        if leaf and not isinstance(module, (*LAYERS, *NORMS, *_RISING)):
+        if leaf and not isinstance(module, (*LAYERS, *BATCH_NORMS, *_RISING)):
             raise UserError(
                 "the upper bound of the sensitivity is not defined for a module",
                 where=f"{name} ({type(module).__name__})",
                 why="it is not known to rise everywhere",
                 fix="choose the exact sensitivity or its lower bound",
             )
-    twins = {module: _absolute(module) for module in model.modules() if isinstance(module, (*LAYERS, *NORMS))}
+    for name, module in model.named_modules():
+        if isinstance(module, LAYERS) and not has_own_weight(module):
+            raise UserError(
+                "the upper bound of the sensitivity is not defined for a layer that computes its weight",
+                where=f"{name} ({type(module).__name__})",
+                fix="choose the exact sensitivity or its lower bound",
+            )
+    twins = {module: _absolute(module) for module in model.modules() if isinstance(module, (*LAYERS, *BATCH_NORMS))}
 
     def change(module: nn.Module, read: Tensor, output: Tensor) -> Tensor:
         straight = twins[module](read)

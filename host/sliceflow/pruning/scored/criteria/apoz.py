@@ -7,14 +7,14 @@ efficient deep architectures", 2016.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sliceflow.pruning.channels.group import ChannelGroup, Member
+from sliceflow.pruning.channels.layers import channel_axis
 from sliceflow.pruning.scored.criteria.base import first_batches
-from sliceflow.pruning.training.task import Task, evaluating, hooked
+from sliceflow.pruning.training.task import Task, evaluating, hooked, reading
 
 
 class Apoz:
@@ -34,9 +34,10 @@ class Apoz:
         """See ``ChannelCriterion``."""
         counts = {group.name: _Count(group.size) for group in groups}
         hooks = (
-            reader.module.register_forward_pre_hook(_counting(counts[group.name], reader))
+            hook
             for group in groups
             for reader in group.readers
+            for hook in reading([reader.module], _counting(counts[group.name], reader))
         )
         with hooked(hooks), evaluating(model), torch.no_grad():
             for inputs, _ in first_batches(task, self._batches):
@@ -52,13 +53,11 @@ class _Count:
         self.total = 0
 
 
-def _counting(count: _Count, reader: Member) -> Callable[[nn.Module, Any], None]:
-    axis = -1 if isinstance(reader.module, nn.Linear) else 1
-
-    def hook(module: nn.Module, inputs: Any) -> None:
-        activations = inputs[0].detach().movedim(axis, 0)
+def _counting(count: _Count, reader: Member) -> Callable[[nn.Module, Tensor], None]:
+    def look(module: nn.Module, read: Tensor) -> None:
+        activations = read.detach().movedim(channel_axis(module, read), 0)
         chosen = activations[reader.positions.to(activations.device)].flatten(1)
         count.zeros += (chosen == 0).sum(1).cpu()
         count.total += chosen.shape[1]
 
-    return hook
+    return look

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sliceflow.errors import UserError
 from sliceflow.pruning.channels.group import ChannelGroup, Member
+from sliceflow.pruning.channels.layers import by_output
 from sliceflow.pruning.training.task import Task
 
 
@@ -60,9 +61,7 @@ class ChannelCriterion(Protocol):
 
 def filters(member: Member) -> Tensor:
     """The weights that make each channel: ``[channels, weights of one channel]``, without biases."""
-    weight: Tensor = member.module.weight.detach()
-    if isinstance(member.module, nn.ConvTranspose2d):
-        weight = weight.transpose(0, 1)
+    weight = by_output(member.module, member.module.weight.detach())
     return weight[member.positions.flatten().to(weight.device)].reshape(len(member.positions), -1)
 
 

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.pruning.channels.group import ChannelGroup, Member
+from sliceflow.pruning.channels.layers import BATCH_NORMS, by_output
 from sliceflow.pruning.scored.criteria.base import first_batches, sum_over
 from sliceflow.pruning.training.task import Task, evaluating
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Taylor:
@@ -50,7 +49,7 @@ class Taylor:
 
 
 def _gates(group: ChannelGroup) -> list[Member]:
-    norms = [m for m in group.members if m.makes and isinstance(m.module, _NORMS) and m.module.affine]
+    norms = [m for m in group.members if m.makes and isinstance(m.module, BATCH_NORMS) and m.module.affine]
     return norms or list(group.makers)
 
 
@@ -67,8 +66,8 @@ def _change(member: Member, gradients: dict[int, Tensor | None]) -> Tensor:
         if gradient is None:  # the loss does not depend on it
             continue
         product = (gradient * parameter).detach()
-        if product.ndim > 1 and isinstance(member.module, nn.ConvTranspose2d):
-            product = product.transpose(0, 1)
+        if product.ndim > 1:
+            product = by_output(member.module, product)
         rows = product[member.positions.flatten().to(product.device)]
         total += rows.reshape(len(member.positions), -1).sum(1)
     return total
