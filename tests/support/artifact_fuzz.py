@@ -158,8 +158,8 @@ def strange_text(folder: Path, chance: random.Random) -> str:
         b'{"format": "sliceflow-program", "format_version": ' + b"9" * 5000 + b"}",
         b'{"format": "sliceflow-program", "format": "sliceflow-program"}',
         b'{"format": "sliceflow-program", "format_version": true}',
-        b'{"format": "sliceflow-program", "format_version": 3}',
-        b'{"format": "sliceflow-program", "format_version": 2, "checksum": ' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"format": "sliceflow-program", "format_version": 4}',
+        b'{"format": "sliceflow-program", "format_version": 3, "checksum": ' + b"[" * 900 + b"]" * 900 + b"}",
     ]
     index = chance.randrange(len(texts))
     (folder / "manifest.json").write_bytes(texts[index])

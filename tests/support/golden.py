@@ -35,7 +35,7 @@ def prepare(folder: Path) -> None:
     (folder / "flipped/program.bin").write_bytes(data)
     (folder / "foreign/manifest.json").write_text('{"format": "something else"}')
     text = (folder / "newer/manifest.json").read_text()
-    (folder / "newer/manifest.json").write_text(text.replace('"format_version": 2', '"format_version": 9'))
+    (folder / "newer/manifest.json").write_text(text.replace('"format_version": 3', '"format_version": 9'))
     (folder / "mine").mkdir()
     (folder / "mine/thesis.txt").write_text("irreplaceable")
     x = tiny_program.images(2, seed=0)

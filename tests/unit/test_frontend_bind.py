@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sliceflow.errors import UserError
-from sliceflow.frontend import bind_shapes, load_model
+from sliceflow.frontend import bind_shapes, interface, load_model
 from tests.support.models import Graph, operators, random_cnn, run_model
 
 
@@ -49,11 +49,13 @@ def test_a_fixed_batch_becomes_one(target):
     np.testing.assert_allclose(single, whole, rtol=1e-5, atol=1e-5)
 
 
-def test_a_batch_that_cannot_be_changed_is_refused():
-    with pytest.raises(UserError, match="cannot run with batch size 1") as caught:
-        bind_shapes(load_model(fixed_batch([2, 2, 24], None)))
-    assert "Reshape" in caught.value.where
-    assert "dynamic batch" in caught.value.fix
+def test_a_fixed_first_axis_that_is_no_batch_is_kept_whole():
+    proto = fixed_batch([2, 2, 24], None)
+    bound = bind_shapes(load_model(proto))
+    assert bound.graph.inputs[0].shape == (4, 3, 4, 4)
+    assert interface(bound)[0][0].shape == (4, 3, 4, 4)
+    x = np.random.default_rng(2).normal(size=(4, 3, 4, 4)).astype(np.float32)
+    np.testing.assert_allclose(run_model(bound, {"x": x})[0], run_model(proto, {"x": x})[0], rtol=1e-5, atol=1e-5)
 
 
 def test_an_open_map_needs_a_shape():
@@ -73,9 +75,10 @@ def test_an_open_map_needs_a_shape():
 
 def test_the_batch_symbol_is_followed_on_other_inputs():
     g = Graph(4)
-    x, y = g.input("N", 3), g.input("M", 2, "N")
+    x, y = g.input("N", 3), g.input(2, "N", 4)
     bound = bind_shapes(load_model(g.model(g.node("Relu", x), g.node("Relu", y))), 2)
-    assert [value.shape for value in bound.graph.inputs] == [(2, 3), (2, 2, 2)]
+    assert [value.shape for value in bound.graph.inputs] == [(2, 3), (2, 2, 4)]
+    assert [value.shape for values in interface(bound) for value in values] == 2 * [(0, 3), (2, 0, 4)]
 
 
 @pytest.mark.parametrize("shape", [[1, 3, 4], [0, 3, 4, 4], [1, 3, -4, 4], [1, 3, 2, 2], [1, 4, 4, 4]])

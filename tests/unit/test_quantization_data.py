@@ -15,6 +15,10 @@ def value(*dims, name="x", dtype=ir.DataType.FLOAT):
     return ir.Value(name=name, shape=ir.Shape(dims), type=ir.TensorType(dtype))
 
 
+def model_of(*inputs):
+    return ir.Model(ir.Graph(inputs, [], nodes=[], opset_imports={"": 21}), ir_version=10)
+
+
 X = value("n", 3, 8, 8)
 SAMPLES = np.random.default_rng(0).standard_normal((5, 3, 8, 8)).astype(np.float32)
 
@@ -153,10 +157,9 @@ def test_normalization_is_checked(tmp_path, bad):
 
 def test_samples_must_agree_in_number():
     with pytest.raises(UserError, match="same number"):
-        CalibrationData({"x": SAMPLES, "z": SAMPLES[:2]})
-    with pytest.raises(UserError, match="same number"):
+        CalibrationData({"x": SAMPLES, "z": SAMPLES[:2]}).of(model_of(X, value("n", 3, 8, 8, name="z")))
+    with pytest.raises(UserError, match="at least one sample"):
         CalibrationData({})
-
 
 @pytest.mark.parametrize("suffix", ["npz", "npy"])
 def test_damaged_files_end_in_data_or_one_message(tmp_path, suffix):

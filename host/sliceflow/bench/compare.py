@@ -77,8 +77,7 @@ def bench(
         UserError: inputs or models do not fit.
     """
     options = options or BenchOptions()
-    check_inputs(program.inputs, inputs)
-    feed = {name: array[:1] for name, array in inputs.items()}
+    feed = check_inputs(program.inputs, inputs).image(0)
     threads = list(options.threads) or sorted({1, cores()})
     answers = compare_answers(models, inputs, labels, max(threads))
     cpu = [_on_cpu(kind, model, feed, count, options) for kind, model in models.items() for count in threads]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sliceflow.frontend.batch import closed, find_batch
 from sliceflow.frontend.bind import bind_shapes
 from sliceflow.frontend.forms import notes_of
+from sliceflow.frontend.interface import interface, value_of
 from sliceflow.frontend.load import load_model
 from sliceflow.frontend.opset import OPSET
 from sliceflow.frontend.serialize import serialize
 
-__all__ = ["OPSET", "bind_shapes", "load_model", "notes_of", "serialize"]
+__all__ = ["OPSET", "bind_shapes", "closed", "find_batch", "interface", "load_model", "notes_of", "serialize", "value_of"]

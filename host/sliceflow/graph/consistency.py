@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from sliceflow.graph.images import single_shape
 from sliceflow.graph.plain import refuse
 from sliceflow.graph.program import (
     MAX_UNROLLED_CHANNELS,
@@ -58,8 +59,8 @@ def check_program(program: Program) -> None:
         for value in values:
             _check_value(value, f"{kind} {value.name!a}")
     for value in program.inputs:
-        if 0 in value.shape[1:]:
-            refuse("only the batch of an input may be free", f"input {value.name!a}")
+        if value.shape.count(0) > 1:
+            refuse("only one axis of an input can count images", f"input {value.name!a}")
     _check_layers(program, where)
     _check_steps(program)
     validate_program(
@@ -156,7 +157,7 @@ def _check_layer(layer: Layer, program: Program) -> None:
 
 def _check_steps(program: Program) -> None:
     """Walk through the steps as the runtime will, with the names that exist at each."""
-    values: Values = {value.name: ((1, *value.shape[1:]), value.dtype) for value in program.inputs}
+    values: Values = {value.name: (single_shape(value), value.dtype) for value in program.inputs}
     launched, used = 0, set()
     cpu_layers = {layer.name for layer in program.layers if layer.placement == "cpu"}
     for index, step in enumerate(program.steps):

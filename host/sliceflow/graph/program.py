@@ -18,7 +18,7 @@ from sliceflow.graph.descriptor import BYTES, Descriptor
 from sliceflow.hardware.profile import Profile
 
 FORMAT = "sliceflow-program"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAX_UNROLLED_CHANNELS = 4096
 """Most channels of an unrolled tensor: the host writes them one by one."""
 _OFFSETS = {"uint8": 1 << 7, "uint16": 1 << 15}
@@ -200,7 +200,13 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Value:
-    """An input or output of the whole model. ``shape`` has the batch as its first entry, 0 if it is free."""
+    """An input or output of the whole model.
+
+    Attributes:
+        name: its name in the model.
+        shape: 0 for the axis that counts images, if there is one (``sliceflow.graph.images``).
+        dtype: NumPy's name of its type.
+    """
 
     name: str
     shape: tuple[int, ...]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from sliceflow.frontend import interface
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import Descriptor
 from sliceflow.graph.program import (
@@ -20,7 +21,6 @@ from sliceflow.graph.program import (
     Step,
     Tensor,
     TransformStep,
-    Value,
     encode_descriptors,
 )
 from sliceflow.hardware import cycles
@@ -65,6 +65,7 @@ def emit(
     program[: encoded.size] = encoded
     reporter = _Reporter(found, profile, layouts)
     steps, models = _steps(model, actions)
+    inputs, outputs = interface(model)
     estimates = [
         estimate
         for step in steps
@@ -75,8 +76,8 @@ def emit(
         name=name,
         source_sha256=source_sha256,
         profile=profile,
-        inputs=tuple(_interface(value) for value in model.graph.inputs),
-        outputs=tuple(_interface(value) for value in model.graph.outputs),
+        inputs=inputs,
+        outputs=outputs,
         tensors=_tensors(layouts, lowered.placement, actions),
         layers=tuple(reporter.layers(actions, descriptors, estimates)),
         steps=tuple(steps),
@@ -105,11 +106,6 @@ def _tensors(layouts: dict[ir.Value, Layout], placement: Placement, actions: Seq
             zero_point=quant.zero_point if quant else 0,
         )
     return found
-
-
-def _interface(value: ir.Value) -> Value:
-    dims = static_shape(value) or ()
-    return Value(name=str(value.name), shape=(0, *dims[1:]) if dims else (), dtype=_dtype(value))
 
 
 def _dtype(value: ir.Value) -> str:

@@ -7,18 +7,7 @@ import onnx_ir as ir
 
 from sliceflow.passes.base import Pass
 from sliceflow.passes.edit import drop_unread, replace
-from sliceflow.passes.view import (
-    attribute,
-    axis_of,
-    constant,
-    dims,
-    graph_of,
-    input_at,
-    integers,
-    is_op,
-    rank,
-    scalar,
-)
+from sliceflow.passes.view import attribute, axis_of, constant, dims, graph_of, input_at, integers, is_op, rank, trains
 
 
 class RemoveNoOps(Pass):
@@ -82,12 +71,7 @@ def _identity(node: ir.Node, source: ir.Value) -> bool:
         return _same_order(node, source)
     if is_op(node, "Resize"):
         return _resized_by_one(node)
-    return is_op(node, "Identity") or (is_op(node, "Dropout") and not _training(node))
-
-
-def _training(node: ir.Node) -> bool:
-    mode = input_at(node, 2)
-    return mode is not None and scalar(mode) != 0.0
+    return is_op(node, "Identity") or (is_op(node, "Dropout") and not trains(node))
 
 
 def _same_order(node: ir.Node, source: ir.Value) -> bool:

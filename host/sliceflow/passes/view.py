@@ -54,6 +54,14 @@ def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
     return list(found.value) if isinstance(found.value, (list, tuple)) else found.value
 
 
+def trains(node: ir.Node) -> bool:
+    """Whether a node does what it does in training: statistics of the batch, values dropped at random."""
+    if is_op(node, "BatchNormalization"):
+        return bool(attribute(node, "training_mode", 0))
+    mode = input_at(node, 2) if is_op(node, "Dropout") else None
+    return mode is not None and scalar(mode) != 0.0
+
+
 def rank(value: ir.Value | None) -> int | None:
     """Number of dimensions, if known."""
     return None if value is None or value.shape is None else len(value.shape)

@@ -15,7 +15,7 @@ from sliceflow.errors import UserError
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.histogram import Histogram
 from sliceflow.quantization.options import QuantizationOptions
-from sliceflow.quantization.sessions import fixed_batch, observer, open_model, run
+from sliceflow.quantization.sessions import observer, open_model, run
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_BATCH = 32
@@ -40,32 +40,31 @@ def collect(
     Args:
         model: float model; it is not changed.
         names: tensors to observe.
-        data: calibration samples.
+        data: calibration samples, as ``CalibrationData.of`` knows them for this model.
         options: memory bound and threads.
         progress: called after each batch.
 
     Raises:
-        UserError: the data does not fit the model's inputs, ONNX Runtime refuses the model, or a tensor holds NaN or
+        UserError: ONNX Runtime refuses the model, or a tensor holds NaN or
             infinity.
     """
-    data.check(model.graph.inputs)
     histograms = {name: Histogram() for name in names}
     if not names:
         return histograms
     with tempfile.TemporaryDirectory(prefix="sliceflow-") as folder:
         session = open_model(observer(model, names), Path(folder), options.threads)
-        batch, groups = fixed_batch(model), [list(names)]
+        batch, groups = data.together, [list(names)]
         done = 0
         while done < data.count:
             stop = min(done + (batch or 1), data.count)
-            feed = data.batch(done, stop, fill=batch if fixed_batch(model) else None)
+            feed = data.batch(done, stop, fill=data.together)
             sizes: dict[str, int] = {}
             for group in groups:
                 for name, value in zip(group, run(session, group, feed), strict=True):
                     sizes[name] = value.nbytes
                     _count(histograms[name], name, value, done, stop)
             if batch is None or done == 0:
-                batch, groups = _plan(sizes, stop - done, options.batch_megabytes << 20, fixed_batch(model))
+                batch, groups = _plan(sizes, stop - done, options.batch_megabytes << 20, data.together)
             done = stop
             if progress is not None:
                 progress(done, data.count)

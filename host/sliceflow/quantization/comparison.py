@@ -22,7 +22,7 @@ from sliceflow.errors import InternalError
 from sliceflow.quantization.access import operand
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.rewrite import Pair
-from sliceflow.quantization.sessions import fixed_batch, open_model, run
+from sliceflow.quantization.sessions import open_model, run
 
 _MOVES = frozenset({"Concat", "DepthToSpace", "Flatten", "GlobalMaxPool", "MaxPool", "Reshape", "Resize", "Slice"})
 _MOVES |= {"SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"}
@@ -133,7 +133,7 @@ class Comparison:
             UserError: ONNX Runtime cannot run the model.
         """
         totals: dict[str, float] = {}
-        fixed = fixed_batch(self._model)
+        fixed = data.together
         size = fixed or batch
         with tempfile.TemporaryDirectory(prefix="sliceflow-") as folder:
             session = open_model(self._model, Path(folder), threads)

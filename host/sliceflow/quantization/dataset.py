@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import lzma
 import math
 import tokenize
@@ -16,6 +17,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
+from sliceflow.frontend import closed, find_batch, value_of
+from sliceflow.graph.images import Lineup, lineup
+from sliceflow.graph.program import Value
+from sliceflow.passes.view import dims
 from sliceflow.quantization import images
 
 MAX_BYTES = 768 << 20
@@ -32,15 +37,17 @@ class CalibrationData:
     """Samples of all inputs of one model.
 
     Args:
-        arrays: for each input name an array of shape (samples, ...), at least one sample, the same number for all.
+        arrays: for each input name an array of shape (samples, ...), or of the shape of the input where that is the same
+            for all samples (``sliceflow.graph.images``).
         where: the source, for error messages.
-        picked: use these samples only; all if None.
+        limit: use only the first so many samples.
 
     Attributes:
-        count: number of samples.
+        count: number of samples. Before ``of``, the entries of the longest array.
+        together: samples that a run of the model must have, None if any number; known behind ``of``.
 
     Raises:
-        UserError: no input, no sample, or different numbers of samples.
+        UserError: no input, or an empty array.
     """
 
     def __init__(
@@ -48,20 +55,74 @@ class CalibrationData:
         arrays: Mapping[str, Array | images.ImageFolder],
         *,
         where: str = "calibration data",
-        picked: Sequence[int] | None = None,
+        limit: int | None = None,
     ) -> None:
-        counts = {name: len(array) for name, array in arrays.items()}
-        if not counts or len(set(counts.values())) != 1 or 0 in counts.values():
+        if not arrays or any(0 in array.shape for array in arrays.values()):
             raise UserError(
-                "every input needs the same number of samples, at least one",
+                "every input needs at least one sample",
                 where=where,
-                why=", ".join(f"{name!r} has {count}" for name, count in counts.items()) or "there are no arrays",
+                why=", ".join(f"{name!r} has shape {list(array.shape)}" for name, array in arrays.items())
+                or "there are no arrays",
                 fix="give one array of shape (samples, ...) for each input",
             )
         self._arrays = dict(arrays)
         self._where = where
-        self._picked = range(next(iter(counts.values()))) if picked is None else picked
+        self._limit = limit
+        self._lineups = {name: Lineup(array.shape[0] if array.shape else None) for name, array in arrays.items()}
+        self._pick_first(max(lineup.count or 1 for lineup in self._lineups.values()))
+        self._known = False
+        self.together: int | None = None
+
+    def of(self, model: ir.Model) -> CalibrationData:
+        """The same samples, after what the model's inputs are: one for each sample, or the same for all.
+
+        Samples that know it already are returned as they are.
+
+        Args:
+            model: normalized float model.
+
+        Raises:
+            UserError: names, shapes or types differ from the model's inputs, inputs have different numbers of samples, or
+                the model has an open first axis that counts no samples.
+        """
+        self.check(model.graph.inputs)
+        if self._known:
+            return self
+        batch = find_batch(closed(model, {name: array.shape for name, array in self._arrays.items()}))
+        bound = copy.copy(self)
+        bound._known = True
+        bound._lineups = {str(value.name): self._lineup(value_of(value, batch.inputs)) for value in model.graph.inputs}
+        counts = {name: found.count for name, found in bound._lineups.items() if found.count is not None}
+        if len(set(counts.values())) > 1:
+            raise UserError(
+                "every input needs the same number of samples, at least one",
+                where=self._where,
+                why=", ".join(f"{name!r} has {count}" for name, count in counts.items()),
+                fix="give one array of shape (samples, ...) for each input; those that are the same for all samples once",
+            )
+        bound._pick_first(next(iter(counts.values()), 1))
+        bound.together = batch.size if batch.inputs else 1
+        if any(name not in batch.inputs for name in counts):  # whole inputs differ, so that each needs a run of its own
+            bound.together = 1
+        if batch.size is not None and bound.together != batch.size:
+            raise UserError(
+                f"the model takes {batch.size} samples at once, and inputs that are the same for all of them",
+                where=self._where,
+                why="the data has other values of such an input for each sample",
+                fix="export the model with batch 1",
+            )
+        return bound
+
+    def _pick_first(self, count: int) -> None:
+        self._picked: Sequence[int] = range(count if self._limit is None else min(count, self._limit))
         self.count = len(self._picked)
+
+    def _lineup(self, value: Value) -> Lineup:
+        shape = self._arrays[value.name].shape
+        found = lineup(value, shape)
+        if found is None:
+            raise _misfit(shape, value.shape, self._where, value.name)
+        return found
 
     def batch(self, start: int, stop: int, *, fill: int | None = None) -> dict[str, Array]:
         """Samples ``start`` to ``stop - 1`` of each input, in the input's own type.
@@ -77,7 +138,8 @@ class CalibrationData:
         picked = list(range(start, stop))
         picked += [index % self.count for index in range(max(0, (fill or 0) - len(picked)))]
         chosen = [self._picked[index] for index in picked]
-        return {name: np.ascontiguousarray(array[chosen]) for name, array in self._arrays.items()}
+        parts = {name: self._lineups[name].pick(array, chosen) for name, array in self._arrays.items()}
+        return {name: np.require(part, requirements="C") for name, part in parts.items()}
 
     def ranges(self) -> list[tuple[str, float, float]]:
         """Name, least and greatest value of each input."""
@@ -99,8 +161,10 @@ class CalibrationData:
         return self._pick(rest), self._pick(sorted(held))
 
     def _pick(self, picked: list[int] | None) -> CalibrationData:
-        chosen = self._picked if picked is None else [self._picked[index] for index in picked]
-        return CalibrationData(self._arrays, where=self._where, picked=chosen)
+        chosen = copy.copy(self)
+        chosen._picked = self._picked if picked is None else [self._picked[index] for index in picked]
+        chosen.count = len(chosen._picked)
+        return chosen
 
     def check(self, inputs: Sequence[ir.Value]) -> None:
         """Compare names, shapes and types with a model's inputs.
@@ -169,11 +233,12 @@ class CalibrationData:
                     fix="give an .npz file with one array for each input",
                 )
             folder = images.ImageFolder(source, inputs[0], normalize.for_images(), limit)
-            return cls({str(inputs[0].name): folder}, where=where)
+            return cls({str(inputs[0].name): folder}, where=where, limit=limit)
         arrays = _load_arrays(source, inputs, limit)
         return cls(
             {name: _prepare(array, _input(inputs, name, where), normalize, where) for name, array in arrays.items()},
             where=where,
+            limit=limit,
         )
 
 
@@ -189,19 +254,35 @@ def _input(inputs: Sequence[ir.Value], name: str, where: str) -> ir.Value:
 
 
 def _check_shape(found: tuple[int, ...], value: ir.Value, where: str) -> None:
-    if value.shape is None:
+    """Refuse a shape that cannot hold samples of an input, whatever its first axis is."""
+    wanted = dims(value)
+    if wanted is None:
         return
-    wanted = tuple(value.shape)
-    fits = len(found) == len(wanted) > 0 and all(
-        not isinstance(dim, int) or dim == size for dim, size in zip(wanted[1:], found[1:], strict=True)
+    whole = all(isinstance(size, int) for size in wanted[:1])
+    one_each = len(found) == len(wanted) > 0 and _fit(found[1:], wanted[1:])
+    if not (one_each or (whole and (_fit(found, wanted) or (len(found) > 0 and _fit(found[1:], wanted))))):
+        raise _misfit(found, wanted, where, str(value.name))
+
+
+def _fit(found: Sequence[int], wanted: Sequence[int | str | None]) -> bool:
+    return len(found) == len(wanted) and all(
+        not isinstance(size, int) or size == got for size, got in zip(wanted, found, strict=True)
     )
-    if not fits:
-        rest = ", ".join(str(dim) for dim in wanted[1:])
-        raise UserError(
-            f"the samples have shape {list(found)}, the input needs [samples, {rest}]",
-            where=f"{where}, input {value.name!r}",
-            fix="save the samples along a first axis of their own",
-        )
+
+
+def _misfit(found: tuple[int, ...], wanted: Sequence[int | str | None], where: str, name: str) -> UserError:
+    first = next(iter(wanted), None)
+    rest = [str(size) for size in wanted[1:]]
+    fix = "save the samples along a first axis of their own"
+    if isinstance(first, int) and first > 1:
+        needs = f"[{', '.join([str(first), *rest])}], or [{', '.join(['samples', str(first), *rest])}]"
+    else:
+        needs = f"[{', '.join(['samples', *rest])}]"
+        if not isinstance(first, int) and len(found) == len(wanted) + 1:
+            fix = f"if one sample has this shape, say so: --shape {name}={'x'.join(map(str, found[1:]))}"
+    return UserError(
+        f"the samples have shape {list(found)}, the input needs {needs}", where=f"{where}, input {name!r}", fix=fix
+    )
 
 
 def _prepare(array: Array, value: ir.Value, normalize: images.Normalization, where: str) -> Array:
@@ -237,7 +318,7 @@ def _prepare(array: Array, value: ir.Value, normalize: images.Normalization, whe
 
 
 def _load_arrays(path: Path, inputs: Sequence[ir.Value], limit: int | None) -> dict[str, Array]:
-    readers: dict[str, Callable[[Path, int | None], dict[str, Array]]] = {".npz": _load_npz, ".npy": _load_npy}
+    readers: dict[str, Callable[[Path, _Rows], dict[str, Array]]] = {".npz": _load_npz, ".npy": _load_npy}
     if path.suffix not in readers:
         raise UserError(
             "calibration data must be an .npz or .npy file, or a folder of images",
@@ -246,7 +327,7 @@ def _load_arrays(path: Path, inputs: Sequence[ir.Value], limit: int | None) -> d
             fix="save the samples with numpy.savez",
         )
     try:
-        arrays = readers[path.suffix](path, limit)
+        arrays = readers[path.suffix](path, _rows(inputs, limit))
     except _UNREADABLE as error:
         raise UserError(
             "the calibration data cannot be read",
@@ -259,7 +340,21 @@ def _load_arrays(path: Path, inputs: Sequence[ir.Value], limit: int | None) -> d
     return arrays
 
 
-def _load_npy(path: Path, limit: int | None) -> dict[str, Array]:
+_Rows = Callable[[str, tuple[int, ...]], int | None]
+"""How many entries of an array are in use, by its name and shape; None for all."""
+
+
+def _rows(inputs: Sequence[ir.Value], limit: int | None) -> _Rows:
+    """The first ``limit`` samples; but all of an array that may be the same for all samples."""
+
+    def rows(name: str, shape: tuple[int, ...]) -> int | None:
+        found = [value for value in inputs if value.name == name] or list(inputs)[: len(inputs) == 1]
+        return None if not shape or (found and dims(found[0]) == shape) else limit
+
+    return rows
+
+
+def _load_npy(path: Path, rows: _Rows) -> dict[str, Array]:
     """Map an array into memory; only the samples in use are ever read."""
     with path.open("rb") as stream:
         shape, fortran, dtype = _read_header(stream, path.name)
@@ -269,19 +364,20 @@ def _load_npy(path: Path, limit: int | None) -> dict[str, Array]:
     if 0 in shape:
         return {path.stem: np.empty(shape, dtype)}
     array = np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
-    return {path.stem: array[:limit]}
+    return {path.stem: array[: rows(path.stem, shape)] if shape else np.array(array)}
 
 
-def _load_npz(path: Path, limit: int | None) -> dict[str, Array]:
-    """Read the first ``limit`` samples of each array; sizes come from the headers, before anything is loaded."""
+def _load_npz(path: Path, rows: _Rows) -> dict[str, Array]:
+    """Read the samples in use of each array; sizes come from the headers, before anything is loaded."""
     arrays = {}
     left = MAX_BYTES
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             with archive.open(entry) as stream:
-                array = _read_array(stream, entry.filename, limit, left)
+                name = entry.filename.removesuffix(".npy")
+                array = _read_array(stream, name, rows, left)
             left -= array.nbytes
-            arrays[entry.filename.removesuffix(".npy")] = array
+            arrays[name] = array
     return arrays
 
 
@@ -294,13 +390,14 @@ def _read_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, n
     shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError(f"{name} holds Python objects, which are not loaded")
-    if not shape or any(type(size) is not int or size < 0 for size in shape):
-        raise ValueError(f"{name} has the shape {shape}, without an axis of samples")
+    if any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError(f"{name} has the impossible shape {shape}")
     return shape, fortran, dtype
 
 
-def _read_array(stream: IO[bytes], name: str, limit: int | None, left: int) -> Array:
+def _read_array(stream: IO[bytes], name: str, rows: _Rows, left: int) -> Array:
     shape, fortran, dtype = _read_header(stream, name)
+    limit = rows(name, shape)
     if not fortran and limit is not None:
         shape = (min(shape[0], limit), *shape[1:])
     size = math.prod(shape) * dtype.itemsize
@@ -310,4 +407,4 @@ def _read_array(stream: IO[bytes], name: str, limit: int | None, left: int) -> A
     if len(content) != size:
         raise ValueError(f"{name} ends after {len(content)} of {size} bytes")
     flat = np.frombuffer(content, dtype)
-    return flat.reshape(shape[::-1]).T[:limit] if fortran else flat.reshape(shape)
+    return flat.reshape(shape[::-1]).T[:limit] if fortran and shape else flat.reshape(shape)

@@ -47,6 +47,7 @@ def measure_quality(
     Raises:
         UserError: ONNX Runtime cannot run one of the models.
     """
+    data = data.of(model)
     each = _values_of_a_sample(model)
     data = data.spread(min(max(_VALUES // each, _FEWEST), _MOST))
     comparison = Comparison(model)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sliceflow.quantization.access import operand
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.placement import Placement
-from sliceflow.quantization.sessions import fixed_batch, observer, open_model, run
+from sliceflow.quantization.sessions import observer, open_model, run
 
 FEW_STEPS = 8.0
 """A part whose values span fewer steps than that is named: it is left with three bits at most."""
@@ -98,7 +98,7 @@ def _channel_ranges(
     model: ir.Model, names: Sequence[str], data: CalibrationData, threads: int
 ) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     found: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
-    fixed = fixed_batch(model)
+    fixed = data.together
     with tempfile.TemporaryDirectory(prefix="sliceflow-") as folder:
         session = open_model(observer(model, names), Path(folder), threads)
         for start in range(0, data.count, fixed or 1):

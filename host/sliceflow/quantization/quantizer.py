@@ -71,6 +71,7 @@ def quantize(
     """
     options = options or QuantizationOptions()
     check_float(model, options)
+    calibration = calibration.of(model)
     work = model.clone()
     kept = dataclasses.replace(options, exclude=options.exclude | frozenset(cpu_nodes))
     placement = place(work.graph, kept.exclude)

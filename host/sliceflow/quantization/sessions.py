@@ -57,14 +57,6 @@ def run(session: OnnxSession, names: Sequence[str], feed: dict[str, NDArray[Any]
         ) from error
 
 
-def fixed_batch(model: ir.Model) -> int | None:
-    """The batch that all inputs insist on; None if it is free."""
-    for value in model.graph.inputs:
-        if value.shape is not None and len(value.shape) and isinstance(value.shape[0], int):
-            return int(value.shape[0])
-    return None
-
-
 def observer(model: ir.Model, names: Sequence[str]) -> ir.Model:
     """A copy of the model whose outputs are the named tensors."""
     observer = model.clone()

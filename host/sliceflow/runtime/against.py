@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sliceflow.devices.base import Device
 from sliceflow.errors import UserError
+from sliceflow.graph.images import take_apart
 from sliceflow.graph.program import CpuStep, FpgaStep, Program, TransformStep
 from sliceflow.onnx_runtime import OnnxSession, exact_session
 from sliceflow.runtime import transform
@@ -84,7 +85,7 @@ def compare_with_onnx(
     Args:
         program: what the device has loaded.
         device: the device.
-        inputs: an array for each input, the batch first.
+        inputs: an array for each input, as ``Session.run`` takes them.
         model: the quantized model that the program was made from, or the float one.
         threads: for ONNX Runtime.
         names: values of a float model by the tensors that quantization made of them (``float_names``).
@@ -94,10 +95,10 @@ def compare_with_onnx(
         UserError: ONNX Runtime cannot run the model, or it has other outputs.
     """
     run = _Comparison(program, device, model, threads, names or {}, decibels)
-    count = len(next(iter(inputs.values())))
-    for image in range(count):
-        run.image({name: array[image : image + 1] for name, array in inputs.items()}, image)
-    return run.report(count)
+    images = take_apart(program.inputs, inputs).images()
+    for image, feed in enumerate(images):
+        run.image(feed, image)
+    return run.report(len(images))
 
 
 def float_names(quantized: bytes) -> dict[str, str]:

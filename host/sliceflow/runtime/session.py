@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sliceflow.devices.base import LayerTrace, open_device
 from sliceflow.errors import UserError
 from sliceflow.graph.artifact import load_program
+from sliceflow.graph.images import image_axis, put_together
 from sliceflow.graph.program import Program, Value
 from sliceflow.machine import cores
 from sliceflow.runtime.cpu import CpuLayers
@@ -28,7 +29,14 @@ Array = NDArray[Any]
 
 @dataclasses.dataclass(frozen=True)
 class NodeArg:
-    """An input or output of the model. ``shape`` has ``"N"`` where the batch is free; ``type`` is NumPy's name."""
+    """An input or output of the model.
+
+    Attributes:
+        name: its name.
+        shape: with ``"N"`` for the axis along which any number of images may lie. Without it, an array of this shape
+            stands for all images, or is one sample of several along a further axis in front.
+        type: NumPy's name.
+    """
 
     name: str
     shape: list[int | str]
@@ -79,13 +87,16 @@ class Session:
 
         Args:
             output_names: the outputs wanted; all if ``None``.
-            input_feed: an array for each input, the batch first. For a float32 input it may be float16.
+            input_feed: an array for each input. Where the input's shape has "N", it holds the images; any other input
+                is given in its own shape, for all images, or with one sample for each along a first axis of their own.
+                For a float32 input it may be float16.
 
         Returns:
-            One array for each output, the batch first.
+            One array for each output, with the results of all images (``sliceflow.graph.images.put_together``).
 
         Raises:
-            UserError: a name, type or shape does not fit the model, or the session is closed.
+            UserError: a name, type or shape does not fit the model, results of images have different shapes, or the
+                session is closed.
         """
         known = [value.name for value in self.program.outputs]
         wanted = known if output_names is None else list(output_names)
@@ -93,11 +104,14 @@ class Session:
             if name not in known:
                 raise UserError(f"the model has no output {name!r}", fix=f"the outputs are {', '.join(known)}")
         feed = widened(self.program.inputs, input_feed)
-        count = check_inputs(self.program.inputs, feed)
-        images = [{name: array[i : i + 1] for name, array in feed.items()} for i in range(count)]
+        images = check_inputs(self.program.inputs, feed)
         with self._pool.call():
-            results = self._run_images(images, wanted)
-        return [np.concatenate([np.atleast_1d(result[name]) for result in results]) for name in wanted]
+            results = self._run_images(images.images(), wanted)
+        outputs = {value.name: value for value in self.program.outputs}
+        inputs = self.program.inputs
+        return [
+            put_together(outputs[name], [result[name] for result in results], images, inputs) for name in wanted
+        ]
 
     @property
     def profile(self) -> list[StepTime]:
@@ -139,5 +153,8 @@ class Session:
 
 
 def _argument(value: Value) -> NodeArg:
-    shape: list[int | str] = [size if index or size else "N" for index, size in enumerate(value.shape)]
+    axis = image_axis(value)
+    shape: list[int | str] = list(value.shape)
+    if axis is not None or value.shape[:1] == (1,):
+        shape[axis or 0] = "N"
     return NodeArg(value.name, shape, value.dtype)

@@ -9,15 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
+from sliceflow.graph.images import Feed, random_shape, shown_shape, take_apart
 from sliceflow.graph.program import Value
 
 Array = NDArray[Any]
-
-
-def shown_shape(value: Value) -> str:
-    """A shape as messages show it, with ``N`` for a free batch."""
-    sizes = [str(size) if index or size else "N" for index, size in enumerate(value.shape)]
-    return f"({', '.join(sizes)})"
 
 
 def widened(inputs: Sequence[Value], feed: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +29,7 @@ def widened(inputs: Sequence[Value], feed: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_inputs(inputs: Sequence[Value], feed: Mapping[str, Any]) -> int:
+def check_inputs(inputs: Sequence[Value], feed: Mapping[str, Any]) -> Feed:
     """Check names, types, shapes and values of a feed. The batch may have any size, whatever the model says.
 
     Args:
@@ -42,7 +37,7 @@ def check_inputs(inputs: Sequence[Value], feed: Mapping[str, Any]) -> int:
         feed: an array for each.
 
     Returns:
-        Images in the batch.
+        The feed, taken apart into images.
 
     Raises:
         UserError: something does not fit; the message names the input.
@@ -55,40 +50,40 @@ def check_inputs(inputs: Sequence[Value], feed: Mapping[str, Any]) -> int:
     for name in names:
         if name not in feed:
             raise UserError(f"the input {name!r} is missing", fix=known)
-    batches = {value.name: _check_input(value, feed[value.name]) for value in inputs}
-    if len(set(batches.values())) > 1:
-        shown = ", ".join(f"{name!r} has {count}" for name, count in batches.items())
-        raise UserError("the inputs have different numbers of images", why=shown)
-    return next(iter(batches.values()), 1)
+    for value in inputs:
+        _check_type(value, feed[value.name])
+    found = take_apart(inputs, feed)
+    for value in inputs:
+        _check_finite(value, feed[value.name])
+    return found
 
 
-def _check_input(value: Value, array: Any) -> int:
-    where = f"input {value.name!r}, {value.dtype} {shown_shape(value)}"
+def _where(value: Value) -> str:
+    return f"input {value.name!r}, {value.dtype} {shown_shape(value)}"
+
+
+def _check_type(value: Value, array: Any) -> None:
     if not isinstance(array, np.ndarray):
-        raise UserError("an input must be a NumPy array", where=where, why=f"this is a {type(array).__name__}")
+        raise UserError("an input must be a NumPy array", where=_where(value), why=f"this is a {type(array).__name__}")
     if array.dtype != np.dtype(value.dtype):
         raise UserError(
-            f"the input has type {array.dtype}", where=where, fix=f"convert it: array.astype({value.dtype!r})"
+            f"the input has type {array.dtype}", where=_where(value), fix=f"convert it: array.astype({value.dtype!r})"
         )
-    if array.ndim != len(value.shape) or array.ndim == 0:
-        one_image = array.ndim + 1 == len(value.shape) and array.ndim > 0
-        fix = "add the batch: array[None]" if one_image else ""
-        raise UserError(f"the input has shape {array.shape}", where=where, fix=fix)
-    if any(want not in (0, got) for want, got in zip(value.shape[1:], array.shape[1:], strict=True)):
-        raise UserError(f"the input has shape {array.shape}", where=where, fix="resize it, or compile with --shape")
-    if array.shape[0] == 0:
-        raise UserError("the batch is empty", where=where)
+
+
+def _check_finite(value: Value, array: Array) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise UserError("the input has a value that is not a number or not finite", where=f"{where}, at {index}")
-    return int(array.shape[0])
+        raise UserError(
+            "the input has a value that is not a number or not finite", where=f"{_where(value)}, at {index}"
+        )
 
 
 def random_inputs(inputs: Sequence[Value], count: int, seed: int) -> dict[str, Array]:
     """Random images: floats are normal, integers cover their type. The same seed gives the same images.
 
     Args:
-        inputs: the model's inputs; free sizes other than the batch become 1.
+        inputs: the model's inputs.
         count: images.
         seed: of NumPy's default generator.
 
@@ -98,12 +93,12 @@ def random_inputs(inputs: Sequence[Value], count: int, seed: int) -> dict[str, A
     generator = np.random.default_rng(seed)
     feed: dict[str, Array] = {}
     for value in inputs:
-        shape = (count, *(size or 1 for size in value.shape[1:]))
+        shape = random_shape(value, inputs, count)
         dtype = np.dtype(value.dtype)
         if dtype.kind == "f":
-            feed[value.name] = generator.standard_normal(shape).astype(dtype)
+            feed[value.name] = np.asarray(generator.standard_normal(shape), dtype)
         elif dtype.kind == "b":
-            feed[value.name] = generator.integers(0, 2, shape).astype(dtype)
+            feed[value.name] = np.asarray(generator.integers(0, 2, shape), dtype)
         elif dtype.kind not in "iu":
             raise UserError(
                 f"no random values can be made for an input of type {value.dtype}",
@@ -112,5 +107,6 @@ def random_inputs(inputs: Sequence[Value], count: int, seed: int) -> dict[str, A
             )
         else:
             limits = np.iinfo(dtype)
-            feed[value.name] = generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+            integers = generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+            feed[value.name] = np.asarray(integers)
     return feed

@@ -108,15 +108,15 @@ def verify(program: Program, device: Device, inputs: Mapping[str, Array]) -> Ver
     Args:
         program: what the device has loaded.
         device: the device on trial.
-        inputs: an array for each input of the model, the batch first.
+        inputs: an array for each input of the model, as ``Session.run`` takes them.
 
     Raises:
         UserError: the inputs do not fit the model, or it overflows float32 on them, and the device does so differently.
     """
-    count = check_inputs(program.inputs, inputs)
+    feed = check_inputs(program.inputs, inputs)
     run = _Verification(program, device)
-    for image in range(count):
-        run.image({name: array[image : image + 1] for name, array in inputs.items()}, image)
+    for image, arrays in enumerate(feed.images()):
+        run.image(arrays, image)
     results = [*run.layers, run.outputs]
     return VerifyReport(
         match=all(result.match for result in results),

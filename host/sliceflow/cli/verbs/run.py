@@ -27,6 +27,7 @@ def run(
     """Run a compiled model on a batch of any size."""
     from sliceflow.cli.arrays import read_arrays, write_arrays
     from sliceflow.graph.artifact import load_program
+    from sliceflow.graph.images import take_apart
     from sliceflow.runtime import Session
 
     program = load_program(artifact)
@@ -43,7 +44,7 @@ def run(
     document = {
         "output": None if output_file is None else str(output_file),
         "device": device,
-        "images": len(next(iter(feed.values()))),
+        "images": len(take_apart(program.inputs, feed)),
         "seconds": seconds,
         "outputs": [{"name": n, "shape": list(a.shape), "dtype": str(a.dtype)} for n, a in results.items()],
         "steps": [dataclasses.asdict(step) for step in steps],
