@@ -161,6 +161,7 @@ def test_samples_must_agree_in_number():
     with pytest.raises(UserError, match="at least one sample"):
         CalibrationData({})
 
+
 @pytest.mark.parametrize("suffix", ["npz", "npy"])
 def test_damaged_files_end_in_data_or_one_message(tmp_path, suffix):
     stream = io.BytesIO()

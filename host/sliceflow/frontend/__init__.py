@@ -10,4 +10,14 @@ from sliceflow.frontend.load import load_model
 from sliceflow.frontend.opset import OPSET
 from sliceflow.frontend.serialize import serialize
 
-__all__ = ["OPSET", "bind_shapes", "closed", "find_batch", "interface", "load_model", "notes_of", "serialize", "value_of"]
+__all__ = [
+    "OPSET",
+    "bind_shapes",
+    "closed",
+    "find_batch",
+    "interface",
+    "load_model",
+    "notes_of",
+    "serialize",
+    "value_of",
+]

@@ -14,7 +14,7 @@ _KEY = "sliceflow.images"
 
 
 def mark_images(bound: ir.Model, batch: Batch) -> None:
-    """Write down which axes of the interface count images, where ``interface`` finds it, also in copies of the model."""
+    """Write down which axes count images, for ``interface`` to find, also in copies of the model."""
     lines = {str(value.name): batch.lines.get(str(value.name)) for value in bound.graph.outputs}
     outputs = {name: line.axis for name, line in lines.items() if line is not None}
     bound.graph.meta[_KEY] = (batch.inputs, outputs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,13 @@ from sliceflow.errors import UserError
 from sliceflow.graph.program import Value
 
 Array = NDArray[Any]
+
+
+class Picks(Protocol):
+    """Samples that are read when they are picked."""
+
+    def __getitem__(self, picked: Sequence[int], /) -> Array:
+        """The samples at some indices."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +49,16 @@ class Lineup:
             return np.asarray(array[index])
         return array[(slice(None),) * self.axis + (slice(index, index + 1),)]
 
-    def pick(self, array: Array, indices: Sequence[int]) -> Array:
+    def pick(self, array: Array | Picks, indices: Sequence[int]) -> Array:
         """Several images for one run of a model; of stacked ones, a single image.
 
         Args:
             array: whatever can be indexed with a list along its first axis.
             indices: which images.
         """
-        if self.count is None:
-            return array
-        picked = array[list(indices)] if self.axis == 0 else np.take(array, indices, self.axis)
+        if self.axis or self.count is None:
+            return np.asarray(array) if self.count is None else np.take(np.asarray(array), indices, self.axis)
+        picked = np.asarray(array[list(indices)])
         return picked.reshape(picked.shape[1:]) if self.stacked else picked
 
 

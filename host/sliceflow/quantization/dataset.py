@@ -37,8 +37,8 @@ class CalibrationData:
     """Samples of all inputs of one model.
 
     Args:
-        arrays: for each input name an array of shape (samples, ...), or of the shape of the input where that is the same
-            for all samples (``sliceflow.graph.images``).
+        arrays: for each input name an array of shape (samples, ...), or of the shape of the input where that is the
+            same for all samples (``sliceflow.graph.images``).
         where: the source, for error messages.
         limit: use only the first so many samples.
 
@@ -82,8 +82,8 @@ class CalibrationData:
             model: normalized float model.
 
         Raises:
-            UserError: names, shapes or types differ from the model's inputs, inputs have different numbers of samples, or
-                the model has an open first axis that counts no samples.
+            UserError: names, shapes or types differ from the model's inputs, inputs have different numbers of samples,
+                or the model has an open first axis that counts no samples.
         """
         self.check(model.graph.inputs)
         if self._known:
@@ -98,7 +98,7 @@ class CalibrationData:
                 "every input needs the same number of samples, at least one",
                 where=self._where,
                 why=", ".join(f"{name!r} has {count}" for name, count in counts.items()),
-                fix="give one array of shape (samples, ...) for each input; those that are the same for all samples once",
+                fix="give one array of shape (samples, ...) for each input, or one of its own shape for all samples",
             )
         bound._pick_first(next(iter(counts.values()), 1))
         bound.together = batch.size if batch.inputs else 1

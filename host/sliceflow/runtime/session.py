@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sliceflow.devices.base import LayerTrace, open_device
@@ -109,9 +108,7 @@ class Session:
             results = self._run_images(images.images(), wanted)
         outputs = {value.name: value for value in self.program.outputs}
         inputs = self.program.inputs
-        return [
-            put_together(outputs[name], [result[name] for result in results], images, inputs) for name in wanted
-        ]
+        return [put_together(outputs[name], [result[name] for result in results], images, inputs) for name in wanted]
 
     @property
     def profile(self) -> list[StepTime]:

@@ -47,7 +47,7 @@ class Batch:
             for all images, or all of one sample.
         lines: by name, where the values of the graph have the images.
         size: how many images the model is made for, None if any.
-        mixing: what speaks against a batch on the first axis; only where there is none, although an axis looked like it.
+        mixing: what speaks against a batch on a fixed first axis, where there could be one.
         symbols: names of the number of images.
     """
 
@@ -128,12 +128,13 @@ def _open(model: ir.Model, axes: dict[str, int], symbols: frozenset[str]) -> Bat
 def _no_batch(name: str, shape: Sequence[int | str | None], where: str, why: str) -> UserError:
     sizes = [size if isinstance(size, int) else "?" if size is None else size for size in shape]
     rest = "".join(f"x{size}" for size in sizes[1:])
+    whole = f"give the whole shape of a sample (--shape {name}=64{rest}), or " if len(sizes) < 4 else "give "
     return UserError(
         f"the first axis of input {name!r} is no batch: its images cannot be computed one by one",
         where=where,
         why=f"{why}; the input has shape [{', '.join(map(str, sizes))}]",
-        fix=f"give the whole shape of a sample (--shape {name}=64{rest}), or --shape {name}=1{rest} if each image is "
-        "to be computed by itself; otherwise export the model without this node",
+        fix=f"{whole}--shape {name}=1{rest} if each image is to be computed by itself; otherwise export the model "
+        "without this node",
     )
 
 

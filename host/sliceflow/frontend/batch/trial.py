@@ -12,7 +12,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
+from sliceflow.errors import UserError
 from sliceflow.frontend.batch.lines import Line, MixedError, State
+from sliceflow.onnx_runtime import OnnxSession, exact_session
 from sliceflow.passes.view import static_shape
 
 Array = NDArray[Any]
@@ -39,36 +41,33 @@ def learn(model: ir.Model, node: ir.Node, axes: Mapping[str, int], images: int) 
         with tempfile.TemporaryDirectory(prefix="sliceflow-") as folder:
             session = _session(model, names, Path(folder))
         generator = np.random.default_rng(0)
-        feed = {value.name: _random(value, generator) for value in model.graph.inputs}
+        feed = {str(value.name): _random(value, generator) for value in model.graph.inputs}
         feeds = [feed, *(_replaced(feed, axes, place, generator) for place in places)]
         wanted = {value.name for value in session.get_inputs()}
         runs = [session.run(names, {name: each[name] for name in each if name in wanted}) for each in feeds]
-    except Exception as error:  # ONNX Runtime has no base class for its errors
-        told = " ".join(str(error).split())[:200]
-        raise MixedError(node, f"{_UNKNOWN}, and ONNX Runtime cannot try it: {told}") from error
+    except UserError as error:
+        raise MixedError(node, f"{_UNKNOWN}, and it cannot be tried: {error.why or error.what}") from error
     found = iter([_line(node, list(results), places, images) for results in zip(*runs, strict=True)])
     return [next(found) if wanted else None for wanted in used]
 
 
-def _session(model: ir.Model, outputs: Sequence[str], folder: Path) -> Any:
-    import onnxruntime
-
+def _session(model: ir.Model, outputs: Sequence[str], folder: Path) -> OnnxSession:
     part = model.clone()
     values = {value.name: value for node in part.graph for value in node.outputs}
     part.graph.outputs[:] = [values[name] for name in outputs]
     common.RemoveUnusedNodesPass()(part)
-    settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    settings.log_severity_level = 4
     path = folder / "part.onnx"
-    ir.save(part, path, external_data="part.bin", size_threshold_bytes=_EXTERNAL_BYTES)
-    return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    try:
+        ir.save(part, path, external_data="part.bin", size_threshold_bytes=_EXTERNAL_BYTES)
+    except Exception as error:  # of the disk or of protobuf
+        raise UserError("the model cannot be written to be run", why=str(error)) from error
+    return exact_session(path, where="a trial of the batch", level="none")
 
 
 def _random(value: ir.Value, generator: np.random.Generator) -> Array:
     shape = static_shape(value)
     if shape is None or value.dtype is None:
-        raise ValueError(f"input {value.name} has no known shape and type")
+        raise UserError(f"input {value.name!r} has no known shape and type")
     dtype = np.dtype(value.dtype.numpy())
     if dtype.kind == "f":
         return generator.standard_normal(shape).astype(dtype)
@@ -76,8 +75,8 @@ def _random(value: ir.Value, generator: np.random.Generator) -> Array:
 
 
 def _replaced(
-    feed: Mapping[str | None, Array], axes: Mapping[str, int], place: int, generator: np.random.Generator
-) -> dict[str | None, Array]:
+    feed: Mapping[str, Array], axes: Mapping[str, int], place: int, generator: np.random.Generator
+) -> dict[str, Array]:
     """The feed with another image in one place."""
     changed = dict(feed)
     for name, axis in axes.items():
