@@ -144,6 +144,7 @@ def quantize_for(
             fix="choose an integer profile with --profile, or compile the model as it is",
         )
     refusals = _asked(model, target)
+    calibration = calibration.of(model)
     used, held_back = hold_back(calibration) if compared else (calibration, None)
     while True:
         placed, refusals = _placed(model, target, refusals)

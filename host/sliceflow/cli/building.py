@@ -51,7 +51,7 @@ def load_calibration(model: ir.Model, source: CalibrationSource) -> CalibrationD
         mean=_one_or_all(source.mean),
         std=_one_or_all(source.std),
         scale=source.scale,
-    ).of(model)
+    )
 
 
 def _one_or_all(numbers: Sequence[float] | None) -> Sequence[float] | float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sliceflow.frontend.batch import closed, find_batch
 from sliceflow.frontend.bind import bind_shapes
 from sliceflow.frontend.forms import notes_of
-from sliceflow.frontend.interface import interface, value_of
+from sliceflow.frontend.interface import input_axes, interface, value_of
 from sliceflow.frontend.load import load_model
 from sliceflow.frontend.opset import OPSET
 from sliceflow.frontend.serialize import serialize
@@ -15,6 +15,7 @@ __all__ = [
     "bind_shapes",
     "closed",
     "find_batch",
+    "input_axes",
     "interface",
     "load_model",
     "notes_of",

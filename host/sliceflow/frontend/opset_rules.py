@@ -106,6 +106,8 @@ def _batch_norm(node: ir.Node, graph: ir.Graph, where: str) -> None:
     node.attributes.pop("spatial", None)
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
         raise _refuse(node, where, "its training outputs are used")
+    if any(output.name for output in node.outputs[1:]) and not attribute(node, "is_test", 0):
+        node.attributes["training_mode"] = ir.AttrInt64("training_mode", 1)
     node.resize_outputs(1)
 
 

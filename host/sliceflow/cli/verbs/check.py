@@ -24,12 +24,13 @@ def check(
     """
     from sliceflow.build import Target, needs_quantization
     from sliceflow.build import check as find
-    from sliceflow.frontend import load_model, notes_of
+    from sliceflow.frontend import bind_shapes, input_axes, load_model, notes_of
     from sliceflow.hardware.profile import Profile
 
     accelerator = Profile.load(profile)
     shapes = options.parse_shapes(shape)
     loaded = load_model(model, input_shapes=shapes)
+    inputs = input_axes(bind_shapes(loaded, input_shapes=shapes))
     target = Target(profile=accelerator, cpu_nodes=cpu or (), input_shapes=shapes)
     findings, fpga_macs = find(loaded, target)
     macs = MacShare.of(fpga_macs, ((finding.node, finding.macs) for finding in findings))
@@ -42,14 +43,15 @@ def check(
         "as_if_quantized": needs_quantization(loaded, accelerator),
     }
     document = {
+        "inputs": [dataclasses.asdict(found) for found in inputs],
         "nodes": [dataclasses.asdict(finding) for finding in findings],
         "notes": list(notes_of(loaded)),
         "summary": summary,
     }
-    output.result(document, lambda: _print(findings, summary))
+    output.result(document, lambda: _print(findings, summary, inputs))
 
 
-def _print(findings: list[Any], summary: dict[str, Any]) -> None:
+def _print(findings: list[Any], summary: dict[str, Any], inputs: tuple[Any, ...]) -> None:
     if findings:
         content = Table("Nodes that stay on the CPU", ("node", "op", "shapes", "MACs", "reason", "fix"))
         content.right = frozenset({"MACs"})
@@ -57,6 +59,13 @@ def _print(findings: list[Any], summary: dict[str, Any]) -> None:
             macs = "?" if found.macs is None else count(found.macs)
             content.add(found.node, found.op, " ".join(found.shapes), macs, found.reason, found.fix)
         output.table(content)
+    for found in inputs:
+        if found.first_axis not in ("batch", "one image"):
+            output.line(
+                f"input {found.name!r} {list(found.shape)}: its first axis is {found.first_axis}"
+                if found.shape and found.first_axis != "same for all images"
+                else f"input {found.name!r} {list(found.shape)} is the same for all images"
+            )
     suffix = " (checked as if it were quantized)" if summary["as_if_quantized"] else ""
     output.line(
         f"{summary['cpu_nodes']} of {summary['nodes']} nodes stay on the CPU; "
