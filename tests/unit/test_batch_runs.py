@@ -89,9 +89,11 @@ def test_whole_samples_are_verified_and_measured(count):
     assert feed["x"].shape == (count, 8, 8, 4)
     device = open_device("reference", program)
     report = verify(program, device, feed)
-    assert report.match and report.layers[0].values == count * 8 * 8 * 8
+    assert report.match
+    assert report.layers[0].values == count * 8 * 8 * 8
     compared = compare_with_onnx(program, device, feed, model.SerializeToString(), 1)
-    assert compared
+    assert compared.match
+    assert compared.images == count
     entries = bench(
         program, device, feed, {"fp32": model.SerializeToString()}, BenchOptions(threads=(1,), warmup=0, repeats=1)
     )
