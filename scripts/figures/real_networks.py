@@ -50,7 +50,8 @@ class Network:
     published: str
 
 
-def _file(package: str, ending: str) -> Path:
+def package_file(package: str, ending: str) -> Path:
+    """A file of an installed package, by the end of its path."""
     for file in metadata.files(package) or []:
         if str(file).endswith(ending):
             return Path(str(file.locate()))
@@ -63,14 +64,14 @@ def _digit_recognizer(folder: Path) -> ir.Model:
     torch.set_num_threads(1)
     # The package's own __init__ imports drawing libraries; its network definition is one plain file.
     spec = importlib.util.spec_from_file_location(
-        "digit_model", _file("digit-recognizer-py", "digit_recognizer/model.py")
+        "digit_model", package_file("digit-recognizer-py", "digit_recognizer/model.py")
     )
     if spec is None or spec.loader is None:
         raise SystemExit("digit-recognizer-py has no model.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     network = module.CNN().eval()
-    network.load_state_dict(torch.load(_file("digit-recognizer-py", "handwriting_model.pth"), weights_only=True))
+    network.load_state_dict(torch.load(package_file("digit-recognizer-py", "handwriting_model.pth"), weights_only=True))
     from sliceflow.frontend.torch import export_module
 
     return export_module(network, (torch.zeros(1, 1, 28, 28),))
@@ -81,7 +82,7 @@ NETWORKS = (
     Network("mnist_vgg_pruned", lambda _: load_model(ROOT / "models/mnist_vgg_pruned.onnx"), lambda x: x, "98.60"),
     Network(
         "qonnx mnist-conv",
-        lambda _: load_model(_file("qonnx", "mnist-conv/model.onnx")),
+        lambda _: load_model(package_file("qonnx", "mnist-conv/model.onnx")),
         lambda x: x * np.float32(255),
         "99.36",
     ),
@@ -179,7 +180,7 @@ def main() -> int:
     ]
     text = (
         f"# Real networks\n\nTop-1 accuracy on {len(test)} held-back digits, profile int8-8x8, calibrated with "
-        f"{CALIBRATION} other digits (mse). `stated`: on all 5,000 digits for the two foreign networks.\n"
+        f"{CALIBRATION} other digits (method auto). `stated`: on all 5,000 digits for the two foreign networks.\n"
         f"`differing`: integers of all layers in which csim and the NumPy reference disagree.\n\n"
         f"{record.table(header, rows)}"
     )

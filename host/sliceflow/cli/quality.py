@@ -24,7 +24,7 @@ def show_quality(report: QuantizationReport) -> None:
     source = "held back from calibration" if quality.held_back else "of the calibration samples: too few to hold back"
     output.line(f"SQNR on {quality.samples} samples ({source}); ranges found by {report.method}")
     for found in quality.inputs:
-        output.line(f"input {found.name}: {found.low:.6g} to {found.high:.6g} in these samples")
+        output.line(f"input {found.name}: {found.low:.6g} to {found.high:.6g} in the samples")
     worst = [f"{layer.name} ({layer.op}) {layer.sqnr_db:.1f} dB" for layer in quality.worst_layers[:_SHOWN]]
     if worst:
         output.line(f"layers that lose most by themselves: {', '.join(worst)}")

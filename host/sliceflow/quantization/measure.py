@@ -18,8 +18,9 @@ from sliceflow.quantization.quantizer import QuantizationResult
 ENOUGH = 64
 """Samples from which on some are held back: as many as calibration needs at the least."""
 _HELD_SHARE = 8  # one in eight
-_FEWEST, _MOST = 4, 64
-_VALUES = 1 << 26
+_FEWEST, _MOST = 2, 64
+_BATCH = 4
+_VALUES = 3 << 24
 """Values of float activations that the comparison aims at, over all samples: a second or so of work."""
 _PARTS = 4096
 """An axis of more parts than this is not looked at part by part."""
@@ -40,7 +41,7 @@ def measure_quality(
     Args:
         model: the float model; it is not changed.
         result: what :func:`~sliceflow.quantization.quantize` returned for it.
-        data: samples; 4 to 64 of them are used, fewer the larger the model's activations are.
+        data: samples; 2 to 64 of them are used, fewer the larger the model's activations are.
         held_back: whether they are others than calibration saw.
         threads: of ONNX Runtime; 0 lets it choose.
 
@@ -49,6 +50,7 @@ def measure_quality(
     """
     data = data.of(model)
     each = _values_of_a_sample(model)
+    inputs = [InputRange(name=name, low=low, high=high) for name, low, high in data.spread(_MOST).ranges()]
     data = data.spread(min(max(_VALUES // each, _FEWEST), _MOST))
     comparison = Comparison(model)
     comparison.add_whole(result.model)
@@ -59,7 +61,7 @@ def measure_quality(
         for output, one, other in zip(outputs, exact, found, strict=True):
             output.add(one, other)
 
-    batch = min(max(_VALUES // _FEWEST // each, 1), _FEWEST)
+    batch = min(max(_VALUES // _BATCH // each, 1), _BATCH)
     points = comparison.run(data, batch=batch, threads=threads, receive=receive)
     layers = {point.tensor: _layer(point) for point in points if point.op and not point.moves}
     blamed = {
@@ -69,11 +71,11 @@ def measure_quality(
         for name in point.reads
     }
     scales = {tensor.name: tensor.scale for tensor in result.report.tensors}
-    notes = channel_notes(model, blamed, scales, data.spread(_FEWEST), threads) if blamed else []
+    notes = channel_notes(model, blamed, scales, data.spread(_BATCH), threads) if blamed else []
     return Quality(
         samples=data.count,
         held_back=held_back,
-        inputs=tuple(InputRange(name=name, low=low, high=high) for name, low, high in data.ranges()),
+        inputs=tuple(inputs),
         outputs=tuple(output.quality() for output in outputs),
         layers=tuple(layers.values()),
         notes=tuple(notes),

@@ -137,11 +137,11 @@ class Quality:
                     f"output {output.name!r} has lost a part that is much smaller than others: index {part.index} of "
                     f"axis {part.axis} (up to {part.largest:.3g}) has an SQNR of {part.sqnr_db:.1f} dB, the output as "
                     f"a whole {output.sqnr_db:.1f} dB. Give the parts outputs of their own in front of what joins "
-                    f"them, or scale the small one up. {self._cure(options)}"
+                    f"them, or scale the small one up. {self._cure(options, layers=False)}"
                 )
         return tuple(found)
 
-    def _cure(self, options: QuantizationOptions) -> str:
+    def _cure(self, options: QuantizationOptions, *, layers: bool = True) -> str:
         tries = []
         if self.samples < _FEW_SAMPLES:
             tries.append("more and more typical calibration samples")
@@ -150,7 +150,7 @@ class Quality:
         if not options.activations.endswith("16"):
             tries.append("--activations int16 (profiles of 16-bit activations)")
         worst = [layer.name for layer in self.worst_layers[:_NAMED]]
-        if worst:
+        if layers and worst:
             named = " ".join(f"--exclude {name}" for name in worst)
             tries.append(f"{named} (they lose most, and would run on the CPU in float)")
         return f"Try {'; '.join(tries)}."
