@@ -91,7 +91,11 @@ def build_corpus(folder: Path) -> Corpus:
     quantized += _from_onnxruntime(floats[1:3])
     artifacts = [_artifact(seed, folder, "int8-8x8") for seed in (*quantized[:4], *quantized[5:7])]
     artifacts += [_artifact(seed, folder, "fp32-4x4") for seed in (floats[1], floats[2], floats[5])]
-    return Corpus((*floats, *quantized, *_node_tests(folder)), tuple(artifacts))
+    forms = [
+        Seed(name, model.SerializeToString(), name == "form_qoperator", _samples(model, folder / f"{name}.npz"))
+        for name, model in _forms()
+    ]
+    return Corpus((*floats, *quantized, *forms, *_node_tests(folder)), tuple(artifacts))
 
 
 def _networks() -> Iterator[tuple[str, onnx.ModelProto]]:
@@ -149,6 +153,34 @@ def _graphs() -> Iterator[tuple[str, onnx.ModelProto]]:
     body = [helper.make_node("Relu", ["a"], ["b"]), helper.make_node("Add", ["b", "a"], ["c"])]
     graph.functions.append(helper.make_function("own", "Twice", ["a"], ["c"], body, [helper.make_opsetid("", 18)]))
     yield "graph_nested", graph.model(graph.node("Twice", value, domain="own"))
+
+
+def _forms() -> Iterator[tuple[str, onnx.ModelProto]]:
+    """Other spellings of a network: float16, operators with quantized operands, dynamic quantization."""
+    graph = Graph(6, opset=17, ir_version=8)
+    value = graph.input(1, 3, 8, 8, dtype=TensorProto.FLOAT16)
+    weights = graph.constant(graph.rng.uniform(-0.3, 0.3, (6, 3, 3, 3)), "float16")
+    graph.output(graph.node("Relu", graph.node("Conv", value, weights)), None, TensorProto.FLOAT16)
+    yield "form_float16", graph.model()
+
+    graph = Graph(7, opset=17, ir_version=8)
+    graph.domains["com.microsoft"] = 1
+    grid = [graph.constant(0.05), graph.constant(120, "uint8")]
+    weights = graph.constant(graph.rng.integers(-99, 99, (6, 3, 3, 3)), "int8")
+    scales = [graph.constant(graph.rng.uniform(0.001, 0.01, 6)), graph.constant(np.zeros(6), "int8")]
+    value = graph.node("QuantizeLinear", graph.input(1, 3, 8, 8), *grid)
+    value = graph.node("QLinearConv", value, *grid, weights, *scales, *grid, graph.constant(np.arange(6), "int32"))
+    value = graph.node("MaxPool", value, kernel_shape=[2, 2])
+    value = graph.node("QLinearAdd", value, *grid, value, *grid, *grid, domain="com.microsoft")
+    value = graph.node("QLinearGlobalAveragePool", value, *grid, *grid, domain="com.microsoft")
+    yield "form_qoperator", graph.model(graph.node("DequantizeLinear", value, *grid))
+
+    graph = Graph(8, opset=17, ir_version=8)
+    graph.node("DynamicQuantizeLinear", graph.input(1, 3, 8, 8), outputs=["q", "s", "z"])
+    weights = graph.constant(graph.rng.integers(-99, 99, (6, 3, 3, 3)), "int8")
+    sums = graph.node("ConvInteger", "q", weights, "z", graph.constant(0, "int8"))
+    scale = graph.node("Mul", "s", graph.constant(0.004))
+    yield "form_dynamic", graph.model(graph.node("Mul", graph.node("Cast", sums, to=TensorProto.FLOAT), scale))
 
 
 def _samples(model: onnx.ModelProto, path: Path) -> Path:

@@ -49,8 +49,6 @@ def set_up(*, as_json: bool, verbose: bool) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
     # Compiling a simulated kernel takes long enough that silence would puzzle.
     logging.getLogger("sliceflow.devices.rtl").setLevel(logging.DEBUG if verbose else logging.INFO)
-    # So is what was changed in a model before anything looked at it.
-    logging.getLogger("sliceflow.frontend.forms").setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
     others = logging.getLogger()  # of the packages below: their warnings are not about what the user did
     if not others.handlers:

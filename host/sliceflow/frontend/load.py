@@ -54,7 +54,7 @@ def load_model(source: Source, *, input_shapes: Mapping[str, Sequence[int]] | No
     infer_types(model)
     version = upgrade(model, where)
     infer_shapes(model)
-    adapt(model)
+    adapt(model, where)
     upgrade_by_shape(model, version, where)
     verify_windows(model)
     normalize(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from sliceflow.cli import options, output
@@ -48,10 +49,10 @@ def check(
         "notes": list(notes_of(loaded)),
         "summary": summary,
     }
-    output.result(document, lambda: _print(findings, summary, inputs))
+    output.result(document, lambda: _print(findings, summary, inputs, notes_of(loaded)))
 
 
-def _print(findings: list[Any], summary: dict[str, Any], inputs: tuple[Any, ...]) -> None:
+def _print(findings: list[Any], summary: dict[str, Any], inputs: tuple[Any, ...], notes: Sequence[str]) -> None:
     if findings:
         content = Table("Nodes that stay on the CPU", ("node", "op", "shapes", "MACs", "reason", "fix"))
         content.right = frozenset({"MACs"})
@@ -66,6 +67,8 @@ def _print(findings: list[Any], summary: dict[str, Any], inputs: tuple[Any, ...]
                 if found.shape and found.first_axis != "same for all images"
                 else f"input {found.name!r} {list(found.shape)} is the same for all images"
             )
+    for note in notes:
+        output.line(f"note: {note}")
     suffix = " (checked as if it were quantized)" if summary["as_if_quantized"] else ""
     output.line(
         f"{summary['cpu_nodes']} of {summary['nodes']} nodes stay on the CPU; "

@@ -22,6 +22,7 @@ from sliceflow.frontend.forms.integer_products import IntegerProducts
 from sliceflow.frontend.forms.kinds import DYNAMIC_OPS, is_integer_op, quantized_ops, refuse_dynamic
 from sliceflow.frontend.forms.qoperator import QOperator
 from sliceflow.frontend.forms.weight_only import WeightOnly
+from sliceflow.frontend.nodes import verify_nodes
 from sliceflow.frontend.opset import OPSET
 from sliceflow.frontend.shapes import infer_shapes
 
@@ -54,10 +55,14 @@ __all__ = [
 ]
 
 
-def adapt(model: ir.Model) -> None:
+def adapt(model: ir.Model, where: str) -> None:
     """Rewrite all known forms, in place; what was done becomes a note of the model.
 
     Shapes are inferred between the rounds: some forms need the rank of a tensor that another one makes known.
+
+    Args:
+        model: at the canonical opset.
+        where: the model, for messages.
 
     Raises:
         UserError: a node contradicts itself.
@@ -73,14 +78,17 @@ def adapt(model: ir.Model) -> None:
         if not changed:
             break
         model.graph.opset_imports.setdefault("", OPSET)
+        verify_nodes(model, where)  # no schema has seen what operators of other domains brought along
         infer_shapes(model)
-    add_notes(model, *(kind.note(count) for kind, count in counts.items() if count))
+    for kind, count in counts.items():
+        if count:
+            add_notes(model, kind.note(count), level=logging.INFO if kind.exact else logging.WARNING)
 
 
-def add_notes(model: ir.Model, *notes: str) -> None:
-    """Keep notes on how a model was read; see ``notes_of``."""
+def add_notes(model: ir.Model, *notes: str, level: int = logging.INFO) -> None:
+    """Keep notes on how a model was read; see ``notes_of``. What changes numbers is worth a warning."""
     for note in notes:
-        logger.info("note: %s", note)
+        logger.log(level, "%s", note)
     model.meta[_NOTES] = (*notes_of(model), *notes)
 
 

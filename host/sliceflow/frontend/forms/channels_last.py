@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from sliceflow.frontend.forms.form import MICROSOFT, Form, nodes
+from sliceflow.frontend.forms.form import MICROSOFT, Form, nodes, whole
 from sliceflow.passes.edit import new_node, unique_name
 from sliceflow.passes.view import attribute, graph_of, input_at, rank
 
@@ -25,7 +25,7 @@ class ChannelsLast(Form):
 
     def rewrite(self, node: ir.Node) -> bool:
         """Rewrite one node, once the rank of its input is known."""
-        flagged = node.op_type in _FLAGGED and attribute(node, "channels_last", 0)
+        flagged = node.op_type in _FLAGGED and whole(node, "channels_last")
         if node.domain != MICROSOFT or not (flagged or node.op_type in _RENAMED):
             return False
         axes = _rank(node)

@@ -7,12 +7,15 @@ quantized activations goes. The result can be quantized with samples like any fl
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.frontend.forms.form import MICROSOFT, Form, nodes
-from sliceflow.passes.edit import add_initializer, become, new_node
+from sliceflow.frontend.forms.qdq import become_product
+from sliceflow.passes.edit import add_initializer, become
 from sliceflow.passes.view import attribute, constant, graph_of, input_at, is_op
 
 _Floats = NDArray[np.float32]
@@ -32,6 +35,8 @@ class Dynamic(Form):
 
     name = "dynamic-quantization"
     summary = "dynamic quantization is undone: DynamicQuantizeLinear goes, weights become float"
+
+    exact = False
 
     @classmethod
     def note(cls, count: int) -> str:
@@ -139,12 +144,7 @@ def _undo_matmul(node: ir.Node, source: ir.Value | None, places: tuple[int, int,
     if weights is None or left is None:
         return False
     operands = [left, add_initializer(graph_of(node), weights, f"{node.name}_weights")]
-    if bias is None:
-        become(node, "MatMul", operands)
-    else:
-        product = new_node(node, "MatMul", operands, name=f"{node.name}_product", dtype=ir.DataType.FLOAT)
-        become(node, "Add", [product, bias])
-    node.domain, node.version = "", None
+    become_product(node, operands, bias)
     return True
 
 
@@ -154,21 +154,29 @@ def _weights(node: ir.Node, stored: int, scale: int | None, zero: int) -> _Float
     Parameters for each output belong to axis 0 of a convolution, and to the last axis of a matrix.
     """
     array = constant(input_at(node, stored))
-    if array is None or array.dtype.kind not in "iu":
+    if array is None or array.dtype.kind not in "iu" or array.ndim < 2:
         return None
+    of_conv = is_op(node, "ConvInteger")
     values = array.astype(np.float32)
     for index, place in ((0, zero), (1, scale)):
         value = input_at(node, place) if place is not None else None
         if value is None:
             continue
-        parameter = constant(value)
-        if parameter is None or (parameter.size > 1 and parameter.ndim > 1 and parameter.shape[-1] != parameter.size):
+        parameter = _fitting(constant(value), array.shape[0 if of_conv else -1])
+        if parameter is None:
             return None
-        wide = parameter.astype(np.float32).reshape(-1) if parameter.size > 1 else parameter.reshape(()).astype("f4")
-        if is_op(node, "ConvInteger") and wide.ndim:
-            wide = wide.reshape(-1, *[1] * (array.ndim - 1))
+        wide = parameter.reshape(-1, *[1] * (array.ndim - 1)) if of_conv and parameter.ndim else parameter
         values = values * wide if index else values - wide
-    return values if values.shape == array.shape else None
+    return values
+
+
+def _fitting(parameter: NDArray[Any] | None, count: int) -> _Floats | None:
+    """A constant scale or zero point as one number, or one for each of ``count`` outputs."""
+    if parameter is None or parameter.dtype.kind not in "fiu" or parameter.size not in (1, count):
+        return None
+    if max(parameter.shape, default=1) != parameter.size:
+        return None
+    return parameter.astype(np.float32).reshape(-1 if parameter.size > 1 else ())
 
 
 def _undo_lstm(node: ir.Node) -> bool:
@@ -195,5 +203,8 @@ def _recurrent(node: ir.Node, place: int, place_of_scale: int) -> _Floats | None
     if zero is None and input_at(node, place_of_scale + 1) is not None:
         return None
     count = stored.shape[0]
+    sizes = (count, count * stored.shape[2])
+    if any(each is not None and (each.dtype.kind not in "fiu" or each.size not in sizes) for each in (scale, zero)):
+        return None
     centred = stored.astype(np.float32) - (0 if zero is None else zero.astype(np.float32).reshape(count, 1, -1))
     return np.ascontiguousarray((centred * scale.astype(np.float32).reshape(count, 1, -1)).transpose(0, 2, 1))

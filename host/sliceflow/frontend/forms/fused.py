@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from sliceflow.frontend.forms.form import MICROSOFT, Form, nodes
+from sliceflow.frontend.forms.form import MICROSOFT, Form, nodes, real, whole
 from sliceflow.passes.edit import add_initializer, become, new_node
 from sliceflow.passes.view import attribute, graph_of, input_at, rank
 
@@ -80,7 +80,7 @@ def _gemm(node: ir.Node) -> bool:
     if activation not in _ACTIVATIONS:
         return False
     names = [f"activation_{name}" for name in ("alpha", "beta")]
-    parameters = [float(attribute(node, name)) for name in names if name in node.attributes]
+    parameters = [real(node, name, 0.0) for name in names if name in node.attributes]
     attributes = {key: attribute(node, key) for key in node.attributes if not key.startswith("activation")}
     _activate(node, _inner(node, "Gemm", list(node.inputs), attributes), activation, parameters)
     return True
@@ -88,9 +88,9 @@ def _gemm(node: ir.Node) -> bool:
 
 def _matmul(node: ir.Node) -> bool:
     """Operands transposed as asked, the product times ``alpha``. Moved batch axes are left alone."""
-    if attribute(node, "transBatchA", 0) or attribute(node, "transBatchB", 0):
+    if whole(node, "transBatchA") or whole(node, "transBatchB"):
         return False
-    turned = [bool(attribute(node, name, 0)) for name in ("transA", "transB")]
+    turned = [bool(whole(node, name)) for name in ("transA", "transB")]
     ranks = [rank(value) for value in node.inputs]
     if any(turn and (axes is None or axes < 2) for turn, axes in zip(turned, ranks, strict=True)):
         return False
@@ -100,7 +100,7 @@ def _matmul(node: ir.Node) -> bool:
         else value
         for value, turn, axes in zip(node.inputs, turned, ranks, strict=True)
     ]
-    alpha = float(attribute(node, "alpha", 1.0))
+    alpha = real(node, "alpha", 1.0)
     if alpha == 1.0:
         become(node, "MatMul", operands)
     else:
@@ -111,7 +111,7 @@ def _matmul(node: ir.Node) -> bool:
 
 def _quick_gelu(node: ir.Node) -> bool:
     source = node.inputs[0]
-    factor = add_initializer(graph_of(node), np.float32(attribute(node, "alpha", 1.702)), f"{node.name}_alpha")
+    factor = add_initializer(graph_of(node), np.float32(real(node, "alpha", 1.702)), f"{node.name}_alpha")
     become(node, "Mul", [source, _inner(node, "Sigmoid", [_inner(node, "Mul", [source, factor], {})], {})])
     return True
 

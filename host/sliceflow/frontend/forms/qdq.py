@@ -88,3 +88,13 @@ def quantize_result(
     become(node, "QuantizeLinear", [real, flat(node, scale), flat(node, zero)])
     node.domain, node.version = "", None
     node.name, producer.name = producer.name, name
+
+
+def become_product(node: ir.Node, operands: Sequence[ir.Value | None], bias: ir.Value | None) -> None:
+    """Let a node become the matrix product of two tensors, or its sum with a bias."""
+    if bias is None:
+        become(node, "MatMul", operands)
+    else:
+        product = new_node(node, "MatMul", operands, name=f"{node.name}_product", dtype=ir.DataType.FLOAT)
+        become(node, "Add", [product, bias])
+    node.domain, node.version = "", None

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from sliceflow.frontend.forms.form import MICROSOFT, Form, nodes
-from sliceflow.frontend.forms.qdq import dequantize, numbers, quantize_result
-from sliceflow.passes.edit import add_initializer, become, new_node
+from sliceflow.frontend.forms.form import MICROSOFT, Form, nodes, real, whole
+from sliceflow.frontend.forms.qdq import become_product, dequantize, numbers, quantize_result
+from sliceflow.passes.edit import add_initializer, become
 from sliceflow.passes.view import attribute, constant, graph_of, input_at, rank
 
 _Rule = Callable[[ir.Node], bool]
@@ -41,7 +41,7 @@ class QOperator(Form):
     def rewrite(self, node: ir.Node) -> bool:
         """Rewrite one node."""
         rule = _RULES.get(node.op_type)
-        if rule is None or node.domain not in ("", MICROSOFT) or attribute(node, "channels_last", 0):
+        if rule is None or node.domain not in ("", MICROSOFT) or whole(node, "channels_last"):
             return False
         return rule(node)
 
@@ -115,12 +115,7 @@ def _matmul_to_float(node: ir.Node) -> bool:
         return False
     axis = axes - 1 if columns > 1 and axes is not None else None
     operands = [dequantize(node, a, a_scale, zeros[0]), dequantize(node, b, b_scale, zeros[1], axis=axis)]
-    if bias is None:
-        become(node, "MatMul", operands)
-    else:
-        product = new_node(node, "MatMul", operands, name=f"{node.name}_product", dtype=ir.DataType.FLOAT)
-        become(node, "Add", [product, bias])
-    node.domain, node.version = "", None
+    become_product(node, operands, bias)
     return True
 
 
@@ -131,18 +126,18 @@ def _size(value: ir.Value | None, axis: int) -> int | None:
 
 def _gemm(node: ir.Node) -> bool:
     """``alpha`` goes into the scale of B. Without a scale of the result, the result is float."""
-    alpha, weights = float(attribute(node, "alpha", 1.0)), constant(input_at(node, 4))
+    alpha, weights = real(node, "alpha", 1.0), constant(input_at(node, 4))
     if weights is None or _accumulator_scale(node) is None:
         return False
     bias = _bias(node, 6, alpha)
     scale = add_initializer(graph_of(node), weights.astype(np.float32) * np.float32(alpha), f"{node.name}_b_scale")
-    transposed = int(attribute(node, "transB", 0))
+    transposed = whole(node, "transB", 0)
     stored, zero = node.inputs[3], input_at(node, 5)
     if stored is None:
         raise ValueError("an operand is missing")
     axis = (0 if transposed else 1) if numbers(scale, zero) > 1 else None
     inputs = [_operand(node, 0), dequantize(node, stored, scale, zero, axis=axis)]
-    attributes = {"transA": int(attribute(node, "transA", 0)), "transB": transposed}
+    attributes = {"transA": whole(node, "transA", 0), "transB": transposed}
     inputs += [] if bias is None else [bias]
     if input_at(node, 7) is None:
         become(node, "Gemm", inputs, attributes)
@@ -179,8 +174,8 @@ def _concat(node: ir.Node) -> bool:
 
 def _softmax(node: ir.Node) -> bool:
     """Below opset 13, which the node names, it works on the tensor flattened at its axis: the same at the last."""
-    axis, axes = int(attribute(node, "axis", -1)), rank(node.inputs[0])
-    if int(attribute(node, "opset", 13)) < 13 and axis != -1 and (axes is None or axis != axes - 1):
+    axis, axes = whole(node, "axis", -1), rank(node.inputs[0])
+    if whole(node, "opset", 13) < 13 and axis != -1 and (axes is None or axis != axes - 1):
         return False
     results = (input_at(node, 3), input_at(node, 4))
     quantize_result(node, "Softmax", [_operand(node, 0)], {"axis": axis}, results)

@@ -6,10 +6,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sliceflow.frontend.forms.form import Form, nodes
+from sliceflow.frontend.forms.form import Form, nodes, whole
 from sliceflow.passes.edit import drop_unread, replace_by_constant
 from sliceflow.passes.evaluate import check_size
-from sliceflow.passes.view import attribute, axis_of, constant, graph_of, input_at, is_op
+from sliceflow.passes.view import axis_of, constant, graph_of, input_at, is_op
 
 
 class WeightOnly(Form):
@@ -20,6 +20,8 @@ class WeightOnly(Form):
 
     name = "weight-only"
     summary = "dequantized constants become float constants where no activation is quantized"
+
+    exact = False
 
     @classmethod
     def note(cls, count: int) -> str:
@@ -60,6 +62,8 @@ def _dequantized(node: ir.Node) -> NDArray[np.float32] | None:
         return None
     if scale.dtype != np.float32 or not stored.dtype.name.removeprefix("u").startswith("int"):
         return None
+    if zero is not None and zero.dtype != stored.dtype:
+        return None
     check_size(stored.shape, 4)
     values = stored.astype(np.float32)
     for number, parameter in ((0, zero), (1, scale)):
@@ -71,11 +75,17 @@ def _dequantized(node: ir.Node) -> NDArray[np.float32] | None:
 
 
 def _spread(parameter: NDArray[np.float32], shape: tuple[int, ...], node: ir.Node) -> NDArray[np.float32]:
-    """A scale or zero point against a tensor: one number, one for each index of an axis, or one for each block."""
+    """A scale or zero point against a tensor: one number, one for each index of an axis, or one for each block.
+
+    Raises:
+        ValueError: it does not fit.
+    """
     if parameter.size == 1:
         return parameter.reshape(())
-    axis = axis_of(int(attribute(node, "axis", 1)), len(shape))
-    block = int(attribute(node, "block_size", 0))
-    if block:
-        return np.repeat(parameter, block, axis)[tuple(slice(size) for size in shape)]
+    axis, block = axis_of(whole(node, "axis", 1), len(shape)), whole(node, "block_size")
+    wanted = (*shape[:axis], -(-shape[axis] // block), *shape[axis + 1 :]) if block > 0 else (shape[axis],)
+    if parameter.shape != wanted:
+        raise ValueError(f"the scale or zero point has shape {parameter.shape}, not {wanted}")
+    if block > 0:
+        return np.repeat(parameter, min(block, shape[axis]), axis)[tuple(slice(size) for size in shape)]
     return parameter.reshape([-1 if index == axis else 1 for index in range(len(shape))])
