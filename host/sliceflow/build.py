@@ -15,6 +15,7 @@ from typing import Any
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
+from sliceflow.frontend import notes_of
 from sliceflow.frontend.forms import quantized_ops
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
@@ -27,6 +28,7 @@ from sliceflow.quantization import (
     QuantizationReport,
     QuantizationResult,
     hold_back,
+    integer_network,
     measure_quality,
     quantize,
     quantize_neutrally,
@@ -97,6 +99,14 @@ def needs_quantization(model: ir.Model, profile: Profile) -> bool:
     return not profile.is_float and not is_quantized(model)
 
 
+def with_own_integers(model: ir.Model, profile: Profile, samples: CalibrationData | None = None) -> ir.Model:
+    """The model, or, if it is an exported integer network for an integer profile, the same with its integers.
+
+    See ``sliceflow.quantization.integer_network``. All functions here do this first.
+    """
+    return model if profile.is_float else integer_network.with_own_integers(model, profile.activation_bits, samples)
+
+
 def preview(model: ir.Model, target: Target) -> Mapped:
     """A model mapped as ``build`` will map it, without samples; the numbers in the layers mean nothing.
 
@@ -107,6 +117,7 @@ def preview(model: ir.Model, target: Target) -> Mapped:
     Raises:
         UserError: the model cannot be taken at all.
     """
+    model = with_own_integers(model, target.profile)
     if not needs_quantization(model, target.profile):
         return _mapped(model, target, target.cpu_nodes)
     return _placed(model, target, _asked(model, target))[0]
@@ -143,6 +154,10 @@ def quantize_for(
             f"profile {target.profile.name!r} computes in floating point, so nothing is quantized for it",
             fix="choose an integer profile with --profile, or compile the model as it is",
         )
+    exported = with_own_integers(model, target.profile, calibration)
+    if exported is not model:
+        report = _report_of(exported, target)
+        return QuantizationResult(exported, report, ()), _mapped(exported, target, target.cpu_nodes)
     refusals = _asked(model, target)
     calibration = calibration.of(model)
     used, held_back = hold_back(calibration) if compared else (calibration, None)
@@ -187,7 +202,7 @@ def build(
         UserError: samples are missing or do not fit, nothing can run on the accelerator, or the model cannot be taken
             at all.
     """
-    report = None
+    report, model = None, with_own_integers(model, target.profile, calibration)
     if not needs_quantization(model, target.profile):
         mapped = _mapped(model, target, target.cpu_nodes)
     elif calibration is None:
@@ -196,6 +211,19 @@ def build(
         result, mapped = quantize_for(model, target, calibration, progress=progress)
         model, report = result.model, result.report
     return Built(model, pack(mapped, target.profile, name=name, source_sha256=source_sha256), report)
+
+
+def _report_of(exported: ir.Model, target: Target) -> QuantizationReport:
+    """What became of a network whose integers were taken from its file."""
+    return QuantizationReport(
+        options=target.quantization,
+        method="none: the file's own integers",
+        samples=0,
+        tensors=(),
+        layers=(),
+        float_nodes=(),
+        notes=notes_of(exported),
+    )
 
 
 def samples_missing(profile: Profile, *, where: str) -> UserError:

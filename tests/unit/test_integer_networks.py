@@ -1,8 +1,11 @@
 """Exported integer networks: every number of the file's own execution, or the part that cannot be taken, by name."""
 
+import json
+
 import numpy as np
 import pytest
 
+from sliceflow.cli import main
 from sliceflow.frontend import load_model
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
@@ -160,3 +163,56 @@ def test_integer_operators(seed):
     assert got.dtype in (np.int8, np.uint8)
     np.testing.assert_array_equal(got, expected, f"seed {seed}")
     assert sum(layer.name != "" for layer in program.fpga_layers) >= 3
+
+
+def sliceflow(capsys, *words):
+    code = main([str(word) for word in words])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_commands_take_them_without_samples_and_against_the_file(tmp_path, capsys):
+    proto, images = random_integer_network(1, "floor")
+    file, samples, folder = tmp_path / "m.onnx", tmp_path / "x.npz", tmp_path / "artifact"
+    file.write_bytes(proto.SerializeToString())
+    np.savez(samples, x=images)
+    for calibration in ([], ["--calibration", samples]):
+        if images.min() < 0 and not calibration:
+            continue
+        code, out, err = sliceflow(capsys, "deploy", file, *calibration, "--output", folder, "--json")
+        assert code == 0, err
+        assert any("nothing is calibrated" in note for note in json.loads(out)["notes"])
+    code, out, err = sliceflow(
+        capsys, *("verify", folder, "--device", "reference", "--input", samples, "--against", file, "--json")
+    )
+    assert code == 0, err
+    quantized = tmp_path / "q.onnx"
+    code, out, err = sliceflow(capsys, "quantize", file, "--calibration", samples, "--output", quantized, "--json")
+    assert code == 0, err
+    assert json.loads(out)["samples"] == 0
+    assert sliceflow(capsys, "check", quantized, "--json")[0] == 0
+
+
+def test_samples_that_are_no_integers_are_refused(tmp_path, capsys):
+    proto, images = random_integer_network(1, "floor")
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    np.savez(tmp_path / "x.npz", x=images / 255)
+    words = ("deploy", tmp_path / "m.onnx", "--calibration", tmp_path / "x.npz", "--output", tmp_path / "a")
+    code, _, err = sliceflow(capsys, *words)
+    assert code == 1
+    assert "not the integers that the network reads" in err
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_is_calibrated_all_the_same_is_said(tmp_path, capsys):
+    net = IntegerNetwork(5, "floor")
+    value = net.layer(net.input("N", 3, 12, 12), 3, 4, signed=False)
+    value = net.node("Add", value, net.layer(value, 4, 4, signed=False), name="culprit")
+    net.output(net.integers(value, 1, signed=False), ["N", 4, 12, 12])
+    (tmp_path / "m.onnx").write_bytes(net.model().SerializeToString())
+    np.savez(tmp_path / "x.npz", x=net.rng.integers(0, 256, (4, 3, 12, 12)).astype(np.float32))
+    words = ("deploy", tmp_path / "m.onnx", "--calibration", tmp_path / "x.npz", "--output", tmp_path / "a")
+    code, _, err = sliceflow(capsys, *words)
+    assert code == 0
+    assert "looks like an exported integer network" in err
+    assert "culprit" in err

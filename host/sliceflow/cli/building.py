@@ -58,6 +58,21 @@ def _one_or_all(numbers: Sequence[float] | None) -> Sequence[float] | float | No
     return numbers[0] if numbers is not None and len(numbers) == 1 else numbers
 
 
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What a build made.
+
+    Attributes:
+        program: compiled from the model.
+        report: of the quantization, if one was needed.
+        notes: on how the file was read.
+    """
+
+    program: Program
+    report: QuantizationReport | None
+    notes: tuple[str, ...]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Build:
     """One way from a model to an artifact.
@@ -84,16 +99,20 @@ class Build:
     keep_sources: bool = True
     unroll: bool = True
 
-    def run(self) -> tuple[Program, QuantizationReport | None]:
+    def run(self) -> Made:
         """Load, quantize if needed, compile, save.
-
-        Returns:
-            The program, and what quantization did if it was needed.
 
         Raises:
             UserError: the model, the data or the target is at fault.
         """
-        from sliceflow.build import Target, build, is_quantized, needs_quantization, samples_missing
+        from sliceflow.build import (
+            Target,
+            build,
+            is_quantized,
+            needs_quantization,
+            samples_missing,
+            with_own_integers,
+        )
         from sliceflow.frontend import load_model, notes_of, serialize
 
         profile = Profile.load(self.profile)
@@ -103,11 +122,12 @@ class Build:
         sources = self._given(is_quantized(model))
         if "fp32" in sources and notes_of(model):  # the file is in float16, or quantized in a way that was undone
             sources["fp32"] = serialize(model, str(self.model))
-        data = None
-        if needs_quantization(model, profile):
-            if self.calibration is None:
-                raise samples_missing(profile, where=str(self.model))
+        data, as_given = None, model
+        if needs_quantization(model, profile) and self.calibration is not None:
             data = load_calibration(model, self.calibration)
+        model = with_own_integers(model, profile, data)
+        if needs_quantization(model, profile) and data is None:
+            raise samples_missing(profile, where=str(self.model))
         target = Target(
             profile=profile,
             options=self.options,
@@ -117,10 +137,10 @@ class Build:
         )
         with output.progress("calibration") if data is not None else contextlib.nullcontext() as report:
             built = build(model, target, data, name=self.model.stem, source_sha256=_sha256(self.model), progress=report)
-        if built.report is not None:
+        if built.report is not None or model is not as_given:
             sources["int8"] = serialize(built.model, str(self.model))
         save_program(built.program, self.target, _small_enough(sources) if self.keep_sources else {})
-        return built.program, built.report
+        return Made(built.program, built.report, notes_of(model))
 
     def _given(self, already_quantized: bool) -> dict[str, bytes]:
         """The given file, if it is one file and not too large to keep."""

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from sliceflow.cli import output
 from sliceflow.cli.quality import show_quality, warn
-from sliceflow.graph.program import Program
 from sliceflow.report.compilation import compilation_json
 from sliceflow.report.shares import share_text, uncounted_text
 from sliceflow.report.tables import Table, count, share, size
 
 if TYPE_CHECKING:
-    from sliceflow.quantization import QuantizationReport
+    from sliceflow.cli.building import Made
 
 
-def show(program: Program, report: QuantizationReport | None, folder: Path) -> None:
+def show(made: Made, folder: Path) -> None:
     """Write the report of a compilation, and of the quantization in front of it."""
-    document = compilation_json(program, str(folder))
+    report, document = made.report, compilation_json(made.program, str(folder))
+    document["notes"] = list(made.notes)
     if report is None:
         output.result(document, lambda: _print(document))
         return

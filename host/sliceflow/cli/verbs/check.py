@@ -23,14 +23,14 @@ def check(
 
     With its operator, shapes, the reason, and what to do about it. A float model is checked as if it were quantized.
     """
-    from sliceflow.build import Target, needs_quantization
+    from sliceflow.build import Target, needs_quantization, with_own_integers
     from sliceflow.build import check as find
     from sliceflow.frontend import bind_shapes, input_axes, load_model, notes_of
     from sliceflow.hardware.profile import Profile
 
     accelerator = Profile.load(profile)
     shapes = options.parse_shapes(shape)
-    loaded = load_model(model, input_shapes=shapes)
+    loaded = with_own_integers(load_model(model, input_shapes=shapes), accelerator)
     inputs = input_axes(bind_shapes(loaded, input_shapes=shapes))
     target = Target(profile=accelerator, cpu_nodes=cpu or (), input_shapes=shapes)
     findings, fpga_macs = find(loaded, target)

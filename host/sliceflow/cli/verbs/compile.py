@@ -37,4 +37,4 @@ def compile(
         keep_sources=sources,
         unroll=unroll,
     )
-    show(*build.run(), output_folder)
+    show(build.run(), output_folder)

@@ -58,4 +58,4 @@ def deploy(
         keep_sources=sources,
         unroll=unroll,
     )
-    show(*build.run(), output_folder)
+    show(build.run(), output_folder)

@@ -70,6 +70,7 @@ def _print(report: QuantizationReport, path: Path) -> None:
     for layer in report.layers:
         snr = "exact" if layer.snr_db is None else f"{layer.snr_db:.1f}"
         content.add(layer.name, layer.op, layer.channels, snr, layer.accumulator_bits)
-    output.table(content)
+    if report.layers:
+        output.table(content)
     show_quality(report)
     output.line(f"{len(report.tensors)} tensors from {report.samples} samples ({report.method}): {path}")

@@ -14,6 +14,8 @@ CODE_MAX = 127
 """Greatest magnitude of an exported weight; the least code, -128, is taken as well."""
 _BIAS_MAX = 2**31 - 1
 LAYERS = ("Conv", "Gemm")
+_GLANCE = 1024
+"""Weights that are looked at first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,8 @@ def codes_of(layer: ir.Node) -> Codes | None:
     weights = constant_array(operand(layer, 1))
     if weights.dtype != np.float32 or weights.ndim < 2 or not weights.size:
         return None
+    if not _are_codes(weights.reshape(-1)[:_GLANCE]):
+        return None  # most networks: seen without a pass over all weights
     axis = 1 if layer.op_type == "Gemm" and not layer.attributes.get_int("transB", 0) else 0
     weights = weights if axis == 0 else np.ascontiguousarray(weights.T)
     flat = weights.reshape(weights.shape[0], -1).astype(np.float64)
@@ -66,6 +70,12 @@ def codes_of(layer: ir.Node) -> Codes | None:
     if codes.max() > CODE_MAX or codes.min() < -CODE_MAX - 1 or np.abs(offset).max() > _BIAS_MAX:
         return None
     return Codes(codes.astype(np.int64).reshape(weights.shape), offset.astype(np.int64), scale, axis)
+
+
+def _are_codes(values: NDArray[np.generic]) -> bool:
+    """Whether each number by itself is an integer of 8 bits times a power of two."""
+    real = values.astype(np.float64)
+    return bool(np.isfinite(real).all() and (np.abs(real) <= np.exp2(_lowest_bit(real)) * (CODE_MAX + 1)).all())
 
 
 def are_telling(found: Codes) -> bool:

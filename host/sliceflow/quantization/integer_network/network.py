@@ -33,11 +33,13 @@ class IntegerNetwork:
 
     Attributes:
         model: the same network with QuantizeLinear and DequantizeLinear; None if one of its parts cannot be taken.
-        notes: what was assumed, and where the result is not exact.
+        inputs: names of the model inputs that are read as integers of the range that was given.
+        notes: where the result is not exact, or not on the accelerator.
         obstacle: what cannot be taken, and why; empty with a model.
     """
 
     model: ir.Model | None
+    inputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     obstacle: str = ""
 
@@ -70,7 +72,7 @@ def find_integer_network(
         taken.run()
     except _Obstacle as obstacle:
         return IntegerNetwork(None, obstacle=str(obstacle))
-    return IntegerNetwork(work, tuple(taken.notes))
+    return IntegerNetwork(work, tuple(taken.inputs), tuple(taken.notes))
 
 
 def _looks_like_one(graph: ir.Graph, bits: int) -> bool:
@@ -98,6 +100,7 @@ class _Taking:
         self._graph, self._bits, self._input_range, self._divisions = graph, bits, input_range, divisions
         self.taken = Taken()
         self._ranges, self._units, self._placed = self.taken.ranges, self.taken.units, self.taken.nodes
+        self.inputs: list[str] = []
         self.notes: list[str] = []
         self._rounded: list[str] = []
         self._left: list[str] = []
@@ -149,8 +152,7 @@ class _Taking:
         for value in inputs:
             assert value is not None
             self._ranges[value] = self._input_range
-            low, high = self._input_range
-            self.notes.append(f"input {value.name} is taken to hold integers from {low} to {high}")
+            self.inputs.append(str(value.name))
         return True
 
     def _layer(self, node: ir.Node) -> Chain | None:
