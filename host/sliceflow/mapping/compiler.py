@@ -148,8 +148,8 @@ def map_model(
     """
     bound = bind_shapes(model, input_shapes=input_shapes)
     _verify_interface(bound)
-    legalize(bound)
     forbidden = _forbidden(bound, cpu_nodes)
+    legalize(bound, forbidden)
     while True:
         merged = partition(bound, profile, forbidden=forbidden, keep_islands=keep_islands)
         if not merged.layers:

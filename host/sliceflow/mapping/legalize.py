@@ -12,6 +12,8 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir as ir
 
@@ -21,15 +23,20 @@ from sliceflow.passes.view import attribute, input_at, is_op, only_consumer
 GRID_OPS = frozenset({"MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Resize", "Relu", "Concat"})
 
 
-def legalize(model: ir.Model) -> None:
-    """Apply the rules in place. Requires static shapes."""
+def legalize(model: ir.Model, cpu_nodes: Collection[ir.Node] = ()) -> None:
+    """Apply the rules in place. Requires static shapes.
+
+    Args:
+        model: the graph.
+        cpu_nodes: nodes that stay on the CPU anyway; no pairs are put around them.
+    """
     graph = model.graph
     _merge_equal_quantizers(graph)
     _drop_repeated_quantizers(graph)
     _nest_concats(graph)
     for node in list(graph):
-        if _keeps_grid(node):
-            _complete(graph, node)
+        if _keeps_grid(node) and node not in cpu_nodes:
+            _complete(graph, node, cpu_nodes)
     graph.sort()
 
 
@@ -99,7 +106,7 @@ def _quant_of(value: ir.Value | None) -> Quant | None:
     return activation_quant(producer) if producer is not None and is_op(producer, "DequantizeLinear") else None
 
 
-def _complete(graph: ir.Graph, node: ir.Node) -> None:
+def _complete(graph: ir.Graph, node: ir.Node, cpu_nodes: Collection[ir.Node]) -> None:
     quants = [_quant_of(value) for value in _data_inputs(node)]
     output = node.outputs[0]
     reader = only_consumer(output)
@@ -110,8 +117,16 @@ def _complete(graph: ir.Graph, node: ir.Node) -> None:
             _insert_pair_after(graph, node, first)
         return
     for index, quant in enumerate(quants):
-        if quant != target and node.op_type != "Relu":
+        if quant != target and node.op_type != "Relu" and _source(_data_inputs(node)[index]) not in cpu_nodes:
             _insert_pair_before(graph, node, index, target)
+
+
+def _source(value: ir.Value | None) -> ir.Node | None:
+    """The node that computes a value, before views."""
+    node = value.producer() if value is not None else None
+    while node is not None and is_op(node, "Flatten", "Reshape"):
+        node = node.inputs[0].producer() if node.inputs[0] is not None else None
+    return node
 
 
 def _on_grid(node: ir.Node, quant: Quant) -> bool:

@@ -129,8 +129,8 @@ class Merger:
             return None
         for value in root.inputs:
             source = self._values.tensor(value)
-            region = tables.find_region(source.value, self._order) if source is not None else None
-            if region is not None and root in region.nodes and self._taken.isdisjoint(region.nodes):
+            region = tables.find_region(source.value, self._order, root) if source is not None else None
+            if region is not None and self._taken.isdisjoint(region.nodes):
                 return region
         return None
 

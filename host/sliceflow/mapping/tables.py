@@ -87,12 +87,13 @@ class Region:
     closed: bool
 
 
-def find_region(source: ir.Value, order: dict[ir.Node, int]) -> Region | None:
+def find_region(source: ir.Value, order: dict[ir.Node, int], through: ir.Node | None = None) -> Region | None:
     """The largest region of elementwise nodes that starts at a quantized value and ends in one other.
 
     Args:
         source: a value that QuantizeLinear produces.
         order: position of every node in execution order.
+        through: a node that must be part of it; several functions can read one tensor.
     """
     derived: set[ir.Value] = {source}
     accepted: list[ir.Node] = []
@@ -106,7 +107,9 @@ def find_region(source: ir.Value, order: dict[ir.Node, int]) -> Region | None:
         accepted.append(node)
         derived.update(node.outputs)
         waiting.update(reader for reader in consumers(node.outputs[0]) if reader in order and reader not in accepted)
-        best = _region_ending_at(node, accepted, source) or best
+        region = _region_ending_at(node, accepted, source)
+        if region is not None and (through is None or through in region.nodes):
+            best = region
     return best
 
 
