@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sliceflow.errors import UserError
 from sliceflow.pruning.regularized.serene import sensitivities, sensitivity_maps
@@ -246,12 +247,97 @@ class Twice(nn.Module):
         return self.layer(self.layer(x))
 
 
+class Between(nn.Module):
+    """Two layers, and a function between them."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.function = function
+
+    def forward(self, x):
+        return self.second(self.function(self.first(x)))
+
+
+FUNCTIONS = {
+    "tanh": torch.tanh,
+    "method": lambda p: p.sigmoid(),
+    "gelu": functional.gelu,
+    "gelu-tanh": lambda p: functional.gelu(p, approximate="tanh"),
+    "leaky": lambda p: functional.leaky_relu(p, 0.3),
+    "elu": functional.elu,
+    "silu": functional.silu,
+    "mish": nn.Mish(),
+    "hardswish": nn.Hardswish(),
+    "softplus": lambda p: functional.softplus(p, beta=2),
+    "in place": lambda p: torch.tanh_(p),
+    "relu in place": lambda p: functional.relu(p, inplace=True),
+    "named": lambda p: functional.hardtanh(input=p, min_val=-0.5, max_val=0.4),
+    "clamp": lambda p: p.clamp(min=0, max=0.5),
+    "prelu": nn.PReLU(2, 0.2),
+    "viewed": lambda p: torch.tanh(p.reshape(2, -1)).reshape(-1, 2),
+    "twice": lambda p: 2 * torch.tanh(p) + 1,
+    "dropout": nn.Sequential(nn.Dropout(), nn.Softsign()),
+    "none": lambda p: p,
+    "viewed only": lambda p: p.contiguous().clone(),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_local_is_the_derivative_of_the_activation_whatever_its_form(name):
+    """Against automatic differentiation of the function alone."""
+    function = FUNCTIONS[name]
+    outer = {"twice": torch.tanh}.get(name, function)  # what comes behind the activation is not part of it
+    model = randomized(Between(function), 3).eval()
+    inputs = torch.randn(6, 2, dtype=torch.float64)
+    potential = model.first(inputs).detach().requires_grad_()
+    (expected,) = torch.autograd.grad(outer(potential.clone()).sum(), potential)
+    found = sensitivity_maps(model, inputs, "local")
+    torch.testing.assert_close(found["first"], expected.abs())
+    assert found["second"].eq(1).all()
+    torch.testing.assert_close(sensitivities(model, inputs, "local")["first"], expected.abs().mean(0))
+
+
+class FunctionalNet(nn.Module):
+    """Convolution, norm, maxima, a residual sum: as the function of the whole says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 2)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        x = torch.tanh(functional.max_pool2d(self.norm(self.a(x)), 2))
+        return self.c(functional.elu(self.b(x) + x).mean((2, 3)))
+
+
+def test_local_through_norms_maxima_and_residual_sums():
+    model = randomized(FunctionalNet(), 5).eval()
+    images = torch.randn(2, 1, 4, 4, dtype=torch.float64)
+    found = sensitivity_maps(model, images, "local")
+    with torch.no_grad():
+        p = model.norm(model.a(images))
+        torch.testing.assert_close(found["a"], 1 - torch.tanh(p) ** 2)
+        x = torch.tanh(functional.max_pool2d(p, 2))
+        total = model.b(x) + x
+        torch.testing.assert_close(found["b"], torch.where(total > 0, 1.0, total.exp()))
+
+
 @pytest.mark.parametrize(
     ("model", "kind", "message"),
     [
-        (nn.Sequential(nn.Linear(2, 2), nn.SiLU(), nn.Linear(2, 2)), "upper", "not defined for a module"),
-        (Falling(), "upper", "never fall"),
-        (nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2)), "local", "with ReLU"),
+        (nn.Sequential(nn.Linear(2, 2), nn.SiLU(), nn.Linear(2, 2)), "upper", "'silu'"),
+        (Falling(), "upper", "'neg'"),
+        (Between(lambda p: functional.gelu(p)), "upper", "'gelu'"),
+        (Between(lambda p: 1 - p), "upper", "'rsub'"),
+        (Between(lambda p: -0.5 * p), "upper", "'mul'"),
+        (Between(lambda p: functional.linear(p, torch.tensor([[-1.0, 0.0], [0.0, 1.0]]))), "upper", "'linear'"),
+        (Between(lambda p: p * torch.sigmoid(p)), "local", "'mul' reads what it makes"),
+        (Between(lambda p: torch.softmax(p, 1)), "local", "'softmax' reads what it makes"),
+        (Between(lambda p: p + p.relu()), "local", "several functions|reads what it makes"),
+        (Between(lambda p: p[:, :2].relu()), "local", "'getitem' reads what it makes"),
+        (Between(lambda p: functional.gelu(functional.max_pool1d(p[None], 1)[0])), "local", "reads what it makes"),
+        (Between(lambda p: functional.dropout(p, 0.5).relu()), "local", "'dropout' reads what it makes"),
         (Twice(), "exact", "more than once"),
     ],
 )

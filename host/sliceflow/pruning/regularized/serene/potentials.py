@@ -9,10 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.channels.layers import LAYERS
-from sliceflow.pruning.training.task import hooked
-
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from sliceflow.pruning.channels.layers import BATCH_NORMS, LAYERS
+from sliceflow.pruning.training.task import first_tensor, hooked
 
 
 class Potentials:
@@ -26,9 +24,10 @@ class Potentials:
             ``[N, filters, ...]``, part of the pass's graph.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str, Tensor], None] | None = None) -> None:
         self.of: dict[str, Tensor] = {}
         self._passed_on: dict[str, Tensor] = {}
+        self._tell = tell
 
     def layer(self, name: str, output: Tensor) -> Tensor:
         """A layer has run."""
@@ -51,12 +50,16 @@ class Potentials:
     def _keep(self, name: str, potential: Tensor) -> Tensor:
         self.of[name] = potential
         self._passed_on[name] = potential.clone()  # an activation in place must not overwrite the potential
+        if self._tell is not None:
+            self._tell(name, self._passed_on[name])
         return self._passed_on[name]
 
 
 @contextlib.contextmanager
 def capture(
-    model: nn.Module, change: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
+    model: nn.Module,
+    change: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
+    tell: Callable[[str, Tensor], None] | None = None,
 ) -> Iterator[Potentials]:
     """Take down the potentials of the forward pass within a block.
 
@@ -64,20 +67,23 @@ def capture(
         model: the network.
         change: what to pass on instead of a layer's or a batch normalization's output, from the module, its input and
             its output.
+        tell: hears of each potential's layer, and of the tensor with which the network goes on; where a batch
+            normalization follows, once more.
     """
-    found = Potentials()
+    found = Potentials(tell)
 
-    def hook(name: str, is_layer: bool) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
-        def run(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            changed = output if change is None else change(module, inputs[0], output)
-            return found.layer(name, changed) if is_layer else found.norm(inputs[0], changed)
+    def hook(name: str, is_layer: bool) -> Callable[..., Tensor]:
+        def run(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> Tensor:
+            read = first_tensor(inputs, named)
+            changed = output if change is None else change(module, read, output)
+            return found.layer(name, changed) if is_layer else found.norm(read, changed)
 
         return run
 
     hooks = (
-        module.register_forward_hook(hook(name, isinstance(module, LAYERS)))
+        module.register_forward_hook(hook(name, isinstance(module, LAYERS)), with_kwargs=True)
         for name, module in model.named_modules()
-        if isinstance(module, (*LAYERS, *NORMS))
+        if isinstance(module, (*LAYERS, *BATCH_NORMS))
     )
     with hooked(hooks):
         yield found

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
+from sliceflow.pruning.regularized.serene.activations import LocalDerivatives
 from sliceflow.pruning.regularized.serene.potentials import capture
 from sliceflow.pruning.regularized.serene.upper import absolute_jacobians
 from sliceflow.pruning.training.task import evaluating
@@ -81,18 +82,14 @@ def _upper(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
 
 
 def _local(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """The derivative of the neuron's own ReLU: 1 above 0, else 0, at 0 as well. The outputs' layer has none: 1."""
-    for name, module in model.named_modules():
-        if type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, nn.ReLU):
-            raise UserError(
-                "the local sensitivity is defined for networks with ReLU",
-                where=f"{name} ({type(module).__name__})",
-                fix="choose the exact sensitivity or its lower bound",
-            )
-    with torch.no_grad():
-        potentials, _ = _forward(model, inputs)
-    last = next(reversed(potentials))
-    return {name: torch.ones_like(p) if name == last else (p > 0).to(p.dtype) for name, p in potentials.items()}
+    """The absolute derivative of the neuron's own activation function; of ReLU 1 above 0, else 0, at 0 as well.
+
+    The outputs' layer has none: 1.
+    """
+    local = LocalDerivatives()
+    with torch.no_grad(), capture(model, tell=local.potential), local:
+        model(inputs)
+    return local.derivatives()
 
 
 _KINDS: dict[str, Callable[[nn.Module, Tensor], dict[str, Tensor]]] = {
@@ -109,11 +106,22 @@ def _forward(
     """Potentials and outputs ``[N, C]`` of a pass. A map of outputs counts by its mean for each class."""
     with capture(model, change) as potentials:
         outputs = model(inputs.detach().requires_grad_())  # frozen layers too have potentials with a gradient
+    if not isinstance(outputs, Tensor) or outputs.ndim < 2:
+        raise UserError(
+            "sensitivities are of one tensor of outputs, [N, C] or [N, C, ...]",
+            where=type(model).__name__,
+            why=f"the network returns a {type(outputs).__name__}",
+            fix="wrap it in a module that returns that tensor",
+        )
     return potentials.of, outputs.flatten(2).mean(2) if outputs.ndim > 2 else outputs
 
 
 def _gradients(of: Tensor, potentials: dict[str, Tensor]) -> dict[str, Tensor]:
     """Derivatives of one number for each example ``[N]``; 0 where it does not depend on a potential."""
+    if cut := [name for name, potential in potentials.items() if not potential.requires_grad]:
+        raise UserError(
+            "the sensitivity of a layer cannot be computed", where=cut[0], why="the network runs it without gradients"
+        )
     found = torch.autograd.grad(of.sum(), list(potentials.values()), retain_graph=True, allow_unused=True)
     return {
         name: torch.zeros_like(potential) if gradient is None else gradient
