@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 
 UNITS = (784, 1000, 1000, 500, 200, 10)
-"""A network for digits, 2,388,710 parameters; source: F. Gnanaratnam, survey of pruning with experiments, 2021."""
+"""A network for digits, 2,388,710 parameters; source: N. Gnanaratnam, survey of pruning with experiments, 2021."""
 
 
 def mlp(widths: Sequence[int] = UNITS) -> nn.Sequential:

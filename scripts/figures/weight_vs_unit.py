@@ -144,7 +144,7 @@ of the single weights of least magnitude, or of the units of least L2 norm. Accu
 1,000 held-back digits: mean and sample standard deviation over {seeds} seeds."""
 _QUALITY = """*Separation*: the area under the curve by which the magnitude of a weight tells those that stay from
 those that go, mean over layers: 1 where only the smallest go, 0.5 where magnitude says nothing. *Published*: accuracies
-that F. Gnanaratnam (2021) measured on full MNIST, one run, with a network of this shape; only the shape of the curve
+that N. Gnanaratnam (2021) measured on full MNIST, one run, with a network of this shape; only the shape of the curve
 compares."""
 _BINS = """The part of the weights that goes at a share of {share:.0%}, by magnitude: weights of all seeds, each
 seed's in bins of equal width from 0 to its largest weight of the layer."""

@@ -4,5 +4,5 @@ A block is a module that computes ``after(shortcut(x) + branch(x))``; what is le
 ``network`` finds blocks, takes them out and puts them back; ``saliencies`` tell which block matters least;
 ``schedules`` tell when to train; ``pruner`` joins them. ``ranking`` compares orders of removal.
 
-Source: A. Velici, PhD thesis on block-by-block pruning of residual networks, 2022.
+Source: V. S. Velici, PhD thesis on block-by-block pruning of residual networks, 2022.
 """

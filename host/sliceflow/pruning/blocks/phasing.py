@@ -17,7 +17,7 @@ class Fading(Callback):
     """Turns the gates of blocks down: in epoch e of S, from 1, each branch counts 1 - e / S.
 
     In the last epoch the branch counts nothing, so that its removal changes nothing. Its parameters and its running
-    statistics stand still. Source: A. Velici, PhD thesis, 2022, "phased pruning".
+    statistics stand still. Source: V. S. Velici, PhD thesis, 2022, "phased pruning".
 
     Args:
         blocks: those that fade, together.

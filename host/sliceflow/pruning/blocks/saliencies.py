@@ -1,7 +1,7 @@
 """How much each residual block matters: seven measures. The block with the lowest is removed first.
 
 Data is always shown in evaluation mode. Measures of activations are means over the whole validation set; their scales
-differ between stages. Source: A. Velici, PhD thesis, 2022, chapter 3; for the gradient P. Molchanov et al., 2019.
+differ between stages. Source: V. S. Velici, PhD thesis, 2022, chapter 3; for the gradient P. Molchanov et al., 2019.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """When a network is trained between removals of blocks, and how long.
 
-Source: A. Velici, PhD thesis, 2022, chapter 3. All schedules train after the last removal.
+Source: V. S. Velici, PhD thesis, 2022, chapter 3. All schedules train after the last removal.
 """
 
 from __future__ import annotations

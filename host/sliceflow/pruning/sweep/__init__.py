@@ -3,5 +3,5 @@
 ``prune`` makes pruned copies, ``coo`` runs them with sparse matrices, ``timing`` measures, ``diagnostics`` tells which
 weights went. Units that are gone are cut out by ``sliceflow.pruning.channels.shrink``.
 
-Sources: F. Gnanaratnam, survey of pruning, 2021, chapter 4; S. Eftekhari, weight and unit pruning of digit networks.
+Sources: N. Gnanaratnam, survey of pruning, 2021, chapter 4; D. Eftekhari, weight and unit pruning of digit networks.
 """

@@ -24,7 +24,7 @@ Kind = Literal["exact", "lower", "upper", "local"]
 def sensitivities(model: nn.Module, inputs: Tensor, kind: Kind) -> dict[str, Tensor]:
     """The sensitivity of each neuron.
 
-    Source: A. Bragagnolo, 2023, section 5.2. It leaves open what a batch and a filter's map are; here absolute values
+    Source: A. Bragagnolo, 2023, section 5.1. It leaves open what a batch and a filter's map are; here absolute values
     are taken for each example and position, then their mean.
 
     Args:

@@ -112,7 +112,7 @@ def _rises(name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> boo
     if name in ("sub", "isub", "subtract"):
         return len(arguments) > 1 and not (isinstance(arguments[1], Tensor) and arguments[1].requires_grad)
     if name in _UPSAMPLING:
-        return named.get("mode", arguments[3] if len(arguments) > 3 else "nearest") != "bicubic"
+        return bool(named.get("mode", arguments[3] if len(arguments) > 3 else "nearest") != "bicubic")
     return name in _HARMLESS or rises(name, arguments, named)
 
 
