@@ -24,12 +24,14 @@ class Entry:
             ``Method``; its fields are the method's options: plain data, all with defaults.
         fixed: options that the name stands for; users cannot change them.
         defaults: options with other defaults than the class has.
+        presets: named sets of options, chosen by the option ``preset``; what is given besides replaces theirs.
     """
 
     summary: str
     place: str
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def load(self) -> type[Any]:
         """The class."""
@@ -63,6 +65,7 @@ METHODS: Mapping[str, Entry] = {
     "serene": Entry(
         "SeReNe: weights of neurons that the outputs hardly feel decay, then go below a threshold",
         "sliceflow.pruning.regularized.serene:Serene",
+        presets={"thesis": {"initial": True, "drop": 0.0, "resplit": True}},  # algorithms 2 and 3
     ),
     "lobster": Entry(
         "LOBSTER: weights that the loss hardly feels decay, then go below a threshold",
@@ -86,10 +89,10 @@ def make_method(name: str, **options: Any) -> Method:
 
     Args:
         name: a key of ``METHODS``.
-        options: fields of the method's class that differ from their defaults.
+        options: fields of the method's class that differ from their defaults, and ``preset``.
 
     Raises:
-        UserError: no such method, no such option, or an option of another type.
+        UserError: no such method, no such option or preset, or an option of another type.
     """
     if name not in METHODS:
         raise UserError(f"there is no pruning method {name!r}", fix=f"the methods are {', '.join(METHODS)}")
@@ -99,7 +102,13 @@ def make_method(name: str, **options: Any) -> Method:
     if contradicted:
         key = contradicted[0]
         raise UserError(f"{key!r} is {entry.fixed[key]!r} for this method", where=where, fix=f"leave {key!r} out")
-    return cast("Method", parse(entry.load(), {**entry.defaults, **options, **entry.fixed}, where))
+    preset = options.pop("preset", None) if entry.presets else None
+    if preset is not None and preset not in entry.presets:
+        raise UserError(
+            f"there is no preset {preset!r} of this method", where=where, fix=f"there is {', '.join(entry.presets)}"
+        )
+    chosen = entry.presets[preset] if preset is not None else {}
+    return cast("Method", parse(entry.load(), {**entry.defaults, **chosen, **options, **entry.fixed}, where))
 
 
 def options_of(name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sliceflow.hardware.profile import Profile
 from sliceflow.pruning.channels.groups import find_groups
 from sliceflow.pruning.channels.shrink import shrink
 from sliceflow.pruning.method import Method, Request
+from sliceflow.pruning.recipes.pipeline import pretrain
 from sliceflow.pruning.recipes.recipe import Recipe
 from sliceflow.pruning.recipes.sources import build_model
 from sliceflow.pruning.training.callback import Callback
@@ -121,7 +122,7 @@ class Trainer:
         model = build_model(self.recipe, seed=seed)
         if self.recipe.pretrain is not None:
             training = dataclasses.replace(self.recipe.pretrain, seed=seed)
-            Run(self.work / f"trained-s{seed}", progress).fit("pretrain", model, self.task, training)
+            pretrain(self.recipe, training, model, self.task, Run(self.work / f"trained-s{seed}", progress))
         elif self.recipe.model.weights is None:
             raise UserError(
                 "there is no trained network to prune",

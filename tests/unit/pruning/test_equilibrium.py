@@ -102,6 +102,54 @@ def test_cosine() -> None:
     np.testing.assert_allclose(cosine(*pair, per_example=True), single, atol=1e-12)
 
 
+def test_outputs_and_potentials_by_hand() -> None:
+    """Velocities of two epochs, for both of what can be observed, against the forward pass written out."""
+    images = torch.randn(5, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+
+    def forward(model: Net) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        with torch.no_grad():
+            p = {"stem.0": model.stem[1](model.stem[0](images))}
+            y = {"stem.0": p["stem.0"].relu()}
+            p["conv"] = model.norm(model.conv(y["stem.0"]))
+            y["conv"] = (p["conv"] + y["stem.0"]).relu()  # its activation function reads the residual sum
+            p["hidden"] = model.hidden(y["conv"].mean((2, 3)))
+            y["hidden"] = p["hidden"].relu()
+        return p, y
+
+    first, second = net(0).eval(), net(1).eval()
+    velocities = {}
+    for index, what in enumerate(("potentials", "outputs")):
+        model = copy.deepcopy(first)
+        callback = Equilibrium(model, [images[:2], images[2:]], EquilibriumOptions(observe=what))
+        callback.on_start(model, 2)
+        model.load_state_dict(second.state_dict())
+        callback.choose(Epoch(1, 0.1, 0.0, Quality(0.0, 0.0, 1)))
+        callback.choose(Epoch(2, 0.1, 0.0, Quality(0.0, 0.0, 1)))
+        before, after = forward(first)[index], forward(second)[index]
+        for name, now in after.items():
+            a, b = (v.double().transpose(0, 1).flatten(1) for v in (now, before[name]))
+            same = (a * b).sum(1) / a.norm(dim=1) / b.norm(dim=1)
+            same = torch.where(same.isnan(), (a.norm(dim=1) == b.norm(dim=1)).double(), same)
+            torch.testing.assert_close(callback.velocities[name], (1 - same) - 0.5 * same)
+        velocities[what] = torch.cat(list(callback.velocities.values()))
+    assert (velocities["outputs"] - velocities["potentials"]).abs().max() > 0.01
+    assert EquilibriumOptions().observe == "outputs"
+
+
+def test_an_activation_that_cannot_be_told_is_said(caplog) -> None:
+    class Gated(Net):
+        def forward(self, images: Tensor) -> Tensor:
+            a = self.hidden(self.stem(images).mean((2, 3)))
+            return self.head(a * torch.sigmoid(a))
+
+    model, images = Gated(), torch.randn(3, 1, 6, 6)
+    chains = find_chains(model, images)
+    potentials, outputs = (observe(model, [images], chains, what) for what in ("potentials", "outputs"))
+    assert torch.equal(potentials["hidden"], outputs["hidden"])
+    assert torch.equal(potentials["stem.0"].relu(), outputs["stem.0"])
+    assert "layer hidden is looked at by its potentials: 'mul' reads what it makes" in caplog.text
+
+
 def test_dead_neurons_are_at_equilibrium() -> None:
     zeros, ones = torch.zeros(1, 2, 3), torch.ones(1, 2, 3)
     assert cosine(zeros, zeros).item() == 1

@@ -9,10 +9,13 @@ import safetensors.torch
 import torch
 
 from sliceflow.errors import UserError
+from sliceflow.pruning.methods import make_method
 from sliceflow.pruning.options import parse
+from sliceflow.pruning.recipes.pipeline import prune_recipe
 from sliceflow.pruning.recipes.recipe import Recipe, load_recipe
 from sliceflow.pruning.recipes.sources import build_model, build_task, check_fit, load_weights, read_examples
 from sliceflow.pruning.training.fit import Training
+from sliceflow.pruning.training.run import Run
 from tests.support.pruning_networks import digit_net, same_state
 
 MINIMAL = """
@@ -248,3 +251,42 @@ def test_examples_are_checked(tmp_path):
     np.savez(path, input=np.array([{}], object), label=np.arange(1))
     with pytest.raises(UserError, match="cannot be read"):
         read_examples(path)
+
+
+def test_neurons_at_equilibrium_stand_still_while_the_network_is_trained(folder):
+    found = {}
+    for section in ("", "[equilibrium]\nepsilon = 10.0\nimages = 3\n", "[equilibrium]\nepsilon = 0.0\n"):
+        loaded = recipe(
+            folder, MINIMAL.replace("epochs = 1\n[fine", f"epochs = 3\nlearning_rate = 0.1\n{section}[fine")
+        )
+        pruned = prune_recipe(loaded, Run())
+        frozen = [cost.frozen for cost in pruned.backward]
+        found[section] = frozen, pruned.dense
+    (none, plain), (frozen, held), (never, same) = found.values()
+    assert none == []
+    assert frozen == [0, 4, 4], "all that can, from the second epoch on"
+    assert never == [0, 0, 0]
+    assert all(torch.equal(value, same[name]) for name, value in plain.items())
+    assert not torch.equal(plain["0.weight"], held["0.weight"])
+    with pytest.raises(UserError, match="there is none"):
+        prune_recipe(recipe(folder, MINIMAL.replace("[pretrain]\nepochs = 1", "[equilibrium]")), Run())
+
+
+def test_presets_of_methods():
+    method = make_method("serene", preset="thesis")
+    assert (method.drop, method.resplit, method.initial) == (0.0, True, True)
+    assert make_method("serene").drop is None
+    assert make_method("serene", preset="thesis", drop=0.02).drop == 0.02
+    with pytest.raises(UserError, match="no preset 'paper'") as caught:
+        make_method("serene", preset="paper")
+    assert "thesis" in caught.value.fix
+    with pytest.raises(UserError, match="wrong"):
+        make_method("lobster", preset="thesis")
+
+
+def test_serene_of_the_thesis_from_a_recipe(folder):
+    options = 'options = { preset = "thesis", tolerance = 1.0, rounds = 2 }'
+    loaded = recipe(folder, MINIMAL + f'[prune]\nmethod = "serene"\nratio = 0.9\n{options}\n')
+    log = prune_recipe(loaded, Run()).outcome.log
+    assert [record["round"] for record in log] == list(range(len(log)))
+    assert all("metric" in record for record in log)

@@ -7,7 +7,9 @@ A. Bragagnolo, E. Tartaglione and M. Grangetto, "To update or not to update? Neu
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -15,10 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
+from sliceflow.pruning.channels.activations import Activations, output
 from sliceflow.pruning.channels.chains import Chain
 from sliceflow.pruning.equilibrium.freezing import Freezing
 from sliceflow.pruning.training.callback import Epoch
 from sliceflow.pruning.training.task import evaluating, hooked
+
+logger = logging.getLogger(__name__)
+
+
+Observed = Literal["outputs", "potentials"]
+"""What of a neuron is looked at: behind its activation function, or in front of it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,12 +41,15 @@ class EquilibriumOptions:
             adds it, as the authors' published program does.
         similarity: ``whole`` is one cosine over all examples and positions (equation 9.1); ``example`` is the mean of
             one cosine for each example, as the published program has it.
+        observe: ``outputs`` compares what neurons make of their potentials, as equation 9.1 has it; ``potentials``
+            compares what enters their activation functions.
     """
 
     epsilon: float = 1e-3
     momentum: float = 0.5
     damping: Literal["subtract", "add"] = "subtract"
     similarity: Literal["whole", "example"] = "whole"
+    observe: Observed = "outputs"
 
     def __post_init__(self) -> None:
         if self.epsilon < 0 or not 0 <= self.momentum < 1:
@@ -48,12 +60,29 @@ class EquilibriumOptions:
             )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EquilibriumSection(EquilibriumOptions):
+    """The same in a recipe: the network is trained with it before it is pruned.
+
+    Attributes:
+        images: validation inputs to observe neurons with.
+    """
+
+    images: int = 50
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.images < 1:
+            raise UserError("there must be 1 image at least to observe neurons with", where="[equilibrium]")
+
+
 class Equilibrium(Freezing):
     """Freezes neurons at equilibrium, epoch by epoch; a neuron that moves again is trained again.
 
-    A neuron's output is its potential: that of its layer, behind the batch normalization if one follows. Velocities
-    begin near 1, because the first similarity does; with a momentum of 0.5 it takes about ten epochs until anything
-    can freeze at an epsilon of 1e-3.
+    A neuron's potential is the output of its layer, behind the batch normalization if one follows; its output is what
+    the activation function makes of that. A layer whose activation function cannot be told, or that has none, is
+    looked at by its potentials; in the first case a warning says so. Velocities begin near 1, because the first
+    similarity does; with a momentum of 0.5 it takes about ten epochs until anything can freeze at an epsilon of 1e-3.
 
     Args:
         model: the network.
@@ -78,12 +107,12 @@ class Equilibrium(Freezing):
     def on_start(self, model: nn.Module, epochs: int) -> None:
         """Take down the outputs before training, or those of the epoch after which training was broken off."""
         super().on_start(model, epochs)
-        self._outputs = observe(self._model, self._inputs, self.chains)
+        self._outputs = observe(self._model, self._inputs, self.chains, self._options.observe)
 
     def choose(self, epoch: Epoch) -> Mapping[str, Tensor]:
         """Compare outputs with those of the epoch before."""
-        outputs = observe(self._model, self._inputs, self.chains)
         options = self._options
+        outputs = observe(self._model, self._inputs, self.chains, options.observe)
         sign = -1 if options.damping == "subtract" else 1
         frozen = {}
         for name, now in outputs.items():
@@ -105,8 +134,10 @@ class Equilibrium(Freezing):
         self.similarities, self.velocities = dict(state["similarities"]), dict(state["velocities"])
 
 
-def observe(model: nn.Module, inputs: Sequence[Tensor], chains: Mapping[str, Chain]) -> dict[str, Tensor]:
-    """Outputs of neurons in evaluation mode.
+def observe(
+    model: nn.Module, inputs: Sequence[Tensor], chains: Mapping[str, Chain], what: Observed = "potentials"
+) -> dict[str, Tensor]:
+    """Potentials or outputs of neurons in evaluation mode.
 
     Returns:
         For each layer ``[neurons, examples, elements]``, elements being the positions of a map.
@@ -115,11 +146,14 @@ def observe(model: nn.Module, inputs: Sequence[Tensor], chains: Mapping[str, Cha
         UserError: what a layer makes does not belong to examples.
     """
     calls: dict[str, list[Tensor]] = {}
+    activations = Activations(output)
+    unknown: dict[str, str] = {}
 
     def take(chain: Chain) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            values = output.detach().movedim(chain.axis, 0)  # later layers may overwrite it
-            calls.setdefault(chain.layer, []).append(values.reshape(*values.shape[:2], -1).clone())
+        def hook(_module: nn.Module, _inputs: Any, made: Tensor) -> None:
+            found = calls.setdefault(chain.layer, [])
+            found.append(made.detach().clone())  # later layers may overwrite it
+            activations.potential(f"{chain.layer} {len(found) - 1}", made)
 
         return hook
 
@@ -128,10 +162,24 @@ def observe(model: nn.Module, inputs: Sequence[Tensor], chains: Mapping[str, Cha
     with hooked(hooks), evaluating(model), torch.no_grad():
         for batch in inputs:
             calls.clear()
-            model(batch)
+            with activations if what == "outputs" else contextlib.nullcontext():
+                model(batch)
             for name, parts in found.items():
-                parts.append(_joined(name, calls.get(name, ()), len(batch)))
+                made = calls.get(name, [])
+                if what == "outputs":
+                    made = [_output(activations, f"{name} {i}", p, unknown) for i, p in enumerate(made)]
+                values = [m.movedim(chains[name].axis, 0) for m in made]
+                parts.append(_joined(name, [v.reshape(*v.shape[:2], -1) for v in values], len(batch)))
+    for name, reason in unknown.items():
+        logger.warning("layer %s is looked at by its potentials: %s", name.rpartition(" ")[0], reason)
     return {name: torch.cat(parts, 1) for name, parts in found.items()}
+
+
+def _output(activations: Activations, label: str, potential: Tensor, unknown: dict[str, str]) -> Tensor:
+    made, reason = activations.found(label)
+    if reason:
+        unknown[label] = reason
+    return potential if made is None else made
 
 
 def _joined(name: str, calls: Sequence[Tensor], examples: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -127,6 +128,7 @@ def _report(
         "macs_after": after.macs,
         "theoretical_speed_up": None if faster is None else finite(faster),
         "pretraining": _epochs(pruned),
+        "backward": [dataclasses.asdict(cost) for cost in pruned.backward],
         "steps": pruned.outcome.log,
         "simplification": simplification.to_json(),
         "versions": {"sliceflow": version(), **{name: metadata.version(name) for name in ("torch", "onnxruntime")}},

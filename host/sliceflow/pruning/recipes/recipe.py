@@ -16,6 +16,9 @@ refused for all of them. Paths are relative to the recipe's folder.
     [pretrain]
     epochs = 10
 
+    [equilibrium]                           # if it is there, [pretrain] leaves out neurons that have settled
+    observe = "outputs"
+
     [finetune]
     epochs = 5
     learning_rate = 0.01
@@ -35,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from sliceflow.errors import UserError
+from sliceflow.pruning.equilibrium.neq import EquilibriumSection
 from sliceflow.pruning.method import Method, Request
 from sliceflow.pruning.methods import make_method
 from sliceflow.pruning.options import parse
@@ -159,6 +163,7 @@ class Recipe:
     data: DataSection
     finetune: Training
     pretrain: Training | None = None
+    equilibrium: EquilibriumSection | None = None
     task: TaskSection = TaskSection()
     prune: PruneSection = PruneSection()
     export: ExportSection = ExportSection()

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class PlateauMethod:
     """Rounds of training with decaying weights and of thresholding. By itself with plain weight decay: "L2 + pruning".
 
-    Source: A. Bragagnolo, PhD thesis, University of Turin, 2023, section 4.2.2 and algorithms 2 and 3. In each round the
+    Source: A. Bragagnolo, PhD thesis, University of Turin, 2023, section 4.2.2, algorithms 2 and 3. In each round the
     network is trained until the validation loss has not fallen for ``Training.patience`` epochs (PWE) and its best
     weights are restored; then all weights below the largest threshold that the loss allows become zero, and stay zero.
     It ends when nothing more can be pruned, when the requested ratio is reached, or when a limit below is met; the

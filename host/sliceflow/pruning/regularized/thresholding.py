@@ -38,9 +38,9 @@ def find_threshold(
 ) -> Threshold:
     """Bisect the threshold, from half of the largest magnitude on.
 
-    Source: A. Bragagnolo, 2023, section 4.2.2 (LOBSTER) and the thresholding of algorithm 2 (SeReNe), with one threshold
-    for all layers. Every trial starts from the weights as they are, and the last threshold that kept to the bound
-    counts. The loss need not rise with the threshold; then this is a threshold that keeps to the bound, below one
+    Source: A. Bragagnolo, 2023, section 4.2.2 (LOBSTER), and the thresholding of algorithm 2 (SeReNe), with one
+    threshold for all layers. Every trial starts from the weights as they are, and the last threshold that kept to the
+    bound counts. The loss need not rise with the threshold; then this is a threshold that keeps to the bound, below one
     that does not. The search ends when no threshold between the two makes other weights zero.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sliceflow.errors import UserError
-from sliceflow.pruning.regularized.serene.activations import LocalDerivatives
+from sliceflow.pruning.channels.activations import Activations, slope
 from sliceflow.pruning.regularized.serene.potentials import capture
 from sliceflow.pruning.regularized.serene.upper import absolute_jacobians
 from sliceflow.pruning.training.task import evaluating
@@ -86,10 +86,26 @@ def _local(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
 
     The outputs' layer has none: 1.
     """
-    local = LocalDerivatives()
-    with torch.no_grad(), capture(model, tell=local.potential), local:
+    slopes = Activations(slope)
+    with torch.no_grad(), capture(model, tell=slopes.potential) as potentials, slopes:
         model(inputs)
-    return local.derivatives()
+    last = next(reversed(potentials.of), "")
+    return {
+        name: torch.ones_like(potential) if name == last else _slope(slopes, name, potential)
+        for name, potential in potentials.of.items()
+    }
+
+
+def _slope(slopes: Activations, name: str, potential: Tensor) -> Tensor:
+    found, unknown = slopes.found(name)
+    if unknown:
+        raise UserError(
+            "the local sensitivity needs one activation function behind each layer",
+            where=name,
+            why=unknown,
+            fix="choose the exact sensitivity or its lower bound",
+        )
+    return torch.ones_like(potential) if found is None else found
 
 
 _KINDS: dict[str, Callable[[nn.Module, Tensor], dict[str, Tensor]]] = {

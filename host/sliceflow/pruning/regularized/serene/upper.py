@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from sliceflow.errors import UserError
+from sliceflow.pruning.channels.activations import MAXIMA, MEANS, MOVES, SUMS, name_of, names, rises, tensors
 from sliceflow.pruning.channels.layers import BATCH_NORMS, LAYERS, has_own_weight
-from sliceflow.pruning.regularized.serene.activations import MAXIMA, MEANS, MOVES, SUMS, name_of, names, rises, tensors
 from sliceflow.pruning.training.task import hooked
 
 _HARMLESS = (

@@ -1,4 +1,4 @@
-"""Which activation function reads a potential, and its derivative there; modules and functions alike.
+"""Which activation function reads a potential; modules and functions alike.
 
 The forward pass runs in a mode that sees every call of a torch function.
 """
@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-
-from sliceflow.errors import UserError
 
 
 def names(text: str) -> frozenset[str]:
@@ -89,52 +87,57 @@ class _Carrier:
     mixed: bool = False
 
 
-class LocalDerivatives(TorchFunctionMode):
-    """Takes down the absolute derivative of each potential's activation function, while the network runs.
+Take = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
+"""What is taken down, from an activation function and the values that it reads, in the values' shape."""
+
+
+def output(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """The output of an activation function."""
+    return function(values.clone())  # it may work in place
+
+
+def slope(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """The absolute derivative of an activation function."""
+    with torch.enable_grad():
+        leaf = values.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(function(leaf.clone()).sum(), leaf)
+    return gradient.abs()
+
+
+class Activations(TorchFunctionMode):
+    """Finds each potential's activation function while the network runs, and takes something down of it.
 
     A neuron's activation function is the one that reads its potential, or the sum that a residual connection makes of
-    it. Maxima over positions may come first if the function never falls: they could as well come behind it. Where the
-    potential goes into the next layer as it is, the derivative is 1.
+    it. Maxima over positions may come first if the function never falls: they could as well come behind it. A potential
+    that goes into the next layer as it is has none.
+
+    Args:
+        take: ``output`` or ``slope``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, take: Take) -> None:
         super().__init__()
-        self._names: dict[str, Tensor] = {}
+        self._take = take
         self._carriers: dict[int, _Carrier] = {}
         self._ends: dict[str, list[Tensor | str]] = defaultdict(list)
 
     def potential(self, name: str, passed_on: Tensor) -> None:
         """A potential is there: what the network goes on with."""
-        self._names[name] = passed_on
         self._ends.pop(name, None)
         self._carriers[id(passed_on)] = _Carrier(passed_on, {name: passed_on.detach().clone()})
 
-    def derivatives(self) -> dict[str, Tensor]:
-        """For each potential, in its shape; 1 for the last, which makes the outputs.
+    def found(self, name: str) -> tuple[Tensor | None, str]:
+        """What was taken down of a potential's activation function; None if it has none, or if it is not known.
 
-        Raises:
-            UserError: what happens to a potential is not known.
+        Returns:
+            That, and why it is not known: empty if it is.
         """
-        last = next(reversed(self._names), "")
-        return {
-            name: torch.ones_like(value) if name == last else self._end(name, value)
-            for name, value in self._names.items()
-        }
-
-    def _end(self, name: str, value: Tensor) -> Tensor:
         ends = self._ends.get(name, [])
-        found = [end for end in ends if isinstance(end, Tensor)]
-        if found and len(ends) == 1:
-            return found[0]
-        if all(end == "" for end in ends if isinstance(end, str)) and not found:
-            return torch.ones_like(value)
+        taken = [end for end in ends if isinstance(end, Tensor)]
+        if len(ends) == 1 and taken:
+            return taken[0], ""
         reasons = [end for end in ends if isinstance(end, str) and end]
-        raise UserError(
-            "the local sensitivity needs one activation function behind each layer",
-            where=name,
-            why=reasons[0] if reasons else "several functions read what it makes",
-            fix="choose the exact sensitivity or its lower bound",
-        )
+        return None, next(iter(reasons), "several functions read what it makes" if taken else "")
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: Sequence[Any] = (), named: Any = None
@@ -153,22 +156,19 @@ class LocalDerivatives(TorchFunctionMode):
     def _activation(
         self, function: Any, name: str, read: list[_Carrier], arguments: Sequence[Any], named: Mapping[str, Any]
     ) -> dict[str, Tensor] | None:
-        """The derivatives of an activation function; before it runs, as it may overwrite what it reads."""
+        """What is taken of an activation function; before it runs, as it may overwrite what it reads."""
         carrier = read[0]
         unknown = carrier.mixed or (carrier.largest and not rises(name, arguments, named))
         if name not in ELEMENTWISE or len(read) > 1 or unknown or (carrier.moved and name == "prelu"):
             return None
-        found = {}
-        for potential, values in carrier.values.items():
-            with torch.enable_grad():
-                leaf = values.clone().requires_grad_()
-                own = leaf.clone()  # what works in place must not touch a leaf
-                output = function(
-                    *(own if item is carrier.tensor else item for item in arguments),
-                    **{key: own if item is carrier.tensor else item for key, item in named.items()},
-                )
-                found[potential] = torch.autograd.grad(output.sum(), leaf)[0].abs()
-        return found
+
+        def apply(values: Tensor) -> Tensor:
+            swapped = [values if item is carrier.tensor else item for item in arguments]
+            named_too = {key: values if item is carrier.tensor else item for key, item in named.items()}
+            made: Tensor = function(*swapped, **named_too)
+            return made
+
+        return {potential: self._take(apply, values) for potential, values in carrier.values.items()}
 
     def _follow(self, name: str, read: list[_Carrier], found: Mapping[str, Tensor] | None, made: list[Tensor]) -> None:
         """Take down where potentials are now, or what has become of them."""
@@ -178,8 +178,8 @@ class LocalDerivatives(TorchFunctionMode):
         if result is not None:
             self._carriers.pop(id(result), None)  # overwritten, if it was one of those
         if found is not None:
-            for key, derivative in found.items():
-                self._ends[key].append(derivative)
+            for key, taken in found.items():
+                self._ends[key].append(taken)
         elif name in MOVES and result is not None and _keeps(name, read, result):
             self._carriers[id(result)] = _Carrier(result, values, True, largest, mixed)
         elif name in MAXIMA and result is not None:
