@@ -123,6 +123,21 @@ def user_session(
     return _open(model, threads, where, [("all", _PRECISE if precise else {}), ("all", _EXACT)])
 
 
+def default_refusal(model: bytes | str | Path) -> str:
+    """Why ONNX Runtime does not load a model with its default options; empty if it does.
+
+    Raises:
+        UserError: ONNX Runtime is missing.
+    """
+    try:
+        _open(model, 1, "", [("all", {})])
+    except UserError as error:
+        if isinstance(error.__cause__, ImportError):
+            raise
+        return error.why
+    return ""
+
+
 def _open(
     model: bytes | str | Path, threads: int | None, where: str, choices: Sequence[tuple[Level, Mapping[str, str]]]
 ) -> OnnxSession:

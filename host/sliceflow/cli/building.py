@@ -113,7 +113,7 @@ class Build:
             samples_missing,
             with_own_integers,
         )
-        from sliceflow.frontend import load_model, notes_of, serialize
+        from sliceflow.frontend import load_model, notes_of
 
         profile = Profile.load(self.profile)
         if self.target.exists():
@@ -121,7 +121,7 @@ class Build:
         model = load_model(self.model, input_shapes=self.shapes)
         sources = self._given(is_quantized(model))
         if "fp32" in sources and notes_of(model):  # the file is in float16, or quantized in a way that was undone
-            sources["fp32"] = serialize(model, str(self.model))
+            sources |= self._kept("fp32", model)
         data, as_given = None, model
         if needs_quantization(model, profile) and self.calibration is not None:
             data = load_calibration(model, self.calibration)
@@ -137,10 +137,20 @@ class Build:
         )
         with output.progress("calibration") if data is not None else contextlib.nullcontext() as report:
             built = build(model, target, data, name=self.model.stem, source_sha256=_sha256(self.model), progress=report)
-        if built.report is not None or model is not as_given:
-            sources["int8"] = serialize(built.model, str(self.model))
-        save_program(built.program, self.target, _small_enough(sources) if self.keep_sources else {})
+        if self.keep_sources and (built.report is not None or model is not as_given):
+            sources |= self._kept("int8", built.model)
+        save_program(built.program, self.target, sources)
         return Made(built.program, built.report, notes_of(model))
+
+    def _kept(self, kind: str, model: ir.Model) -> dict[str, bytes]:
+        """A model in memory as a file, if it is not too large to keep."""
+        from sliceflow.frontend import serialize
+        from sliceflow.frontend.write import tensor_bytes
+
+        if tensor_bytes(model) > SOURCE_LIMIT:
+            logger.info("the %s model is not kept in the artifact: it is large", kind)
+            return {}
+        return {kind: serialize(model, str(self.model), source=self.model)}
 
     def _given(self, already_quantized: bool) -> dict[str, bytes]:
         """The given file, if it is one file and not too large to keep."""
@@ -148,13 +158,6 @@ class Build:
             logger.info("%s is not kept in the artifact: it is large, or has its weights in other files", self.model)
             return {}
         return {"int8" if already_quantized else "fp32": self.model.read_bytes()}
-
-
-def _small_enough(sources: dict[str, bytes]) -> dict[str, bytes]:
-    for kind, data in sources.items():
-        if len(data) > SOURCE_LIMIT:
-            logger.info("the %s model (%d bytes) is not kept in the artifact", kind, len(data))
-    return {kind: data for kind, data in sources.items() if len(data) <= SOURCE_LIMIT}
 
 
 def _has_external_data(path: Path) -> bool:

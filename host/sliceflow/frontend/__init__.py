@@ -8,7 +8,7 @@ from sliceflow.frontend.forms import notes_of
 from sliceflow.frontend.interface import input_axes, interface, value_of
 from sliceflow.frontend.load import load_model
 from sliceflow.frontend.opset import OPSET
-from sliceflow.frontend.serialize import serialize
+from sliceflow.frontend.write import serialize, write_model
 
 __all__ = [
     "OPSET",
@@ -21,4 +21,5 @@ __all__ = [
     "notes_of",
     "serialize",
     "value_of",
+    "write_model",
 ]

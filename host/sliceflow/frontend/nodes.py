@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import onnx
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
+from sliceflow.frontend.schemas import schema
 from sliceflow.passes.view import attribute, dims, input_at, is_op, static_shape
 
 _WINDOWED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool")
@@ -29,10 +29,10 @@ def verify_nodes(model: ir.Model, where: str) -> None:
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         if node.domain != "":
             continue
-        schema = _schema(node.op_type, version)
-        if schema is None:
+        known = schema(node.op_type, version)
+        if known is None:
             continue
-        problem = _arity(node, schema) or _attributes(node, schema) or _window(node)
+        problem = _arity(node, known) or _attributes(node, known) or _window(node)
         if problem:
             raise _error(node, problem, where)
 
@@ -54,14 +54,6 @@ def _error(node: ir.Node, problem: str, where: str) -> UserError:
     shapes = ", ".join(str(value.shape) for value in node.inputs if value is not None and value.shape is not None)
     at = f"node {node.name or '(unnamed)'} ({node.op_type}{': ' + shapes if shapes else ''}) of {where}"
     return UserError(f"the node is not valid: {problem}", where=at, fix=_FIX)
-
-
-@functools.lru_cache(maxsize=4096)
-def _schema(op_type: str, version: int) -> Any:
-    try:
-        return onnx.defs.get_schema(op_type, version, "")
-    except onnx.defs.SchemaError:
-        return None
 
 
 def _arity(node: ir.Node, schema: Any) -> str:

@@ -6,16 +6,15 @@ came later, and left at their opset otherwise.
 
 from __future__ import annotations
 
-import functools
 import logging
-from typing import Any
 
-import onnx
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
 from sliceflow.frontend.opset_rules import RULES, SHAPE_RULES, Rules
+from sliceflow.frontend.schemas import schema
 from sliceflow.frontend.shapes import infer_shapes
+from sliceflow.frontend.written_opset import remember_opset
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +38,7 @@ def upgrade(model: ir.Model, where: str) -> int | None:
         UserError: a node has no equivalent in the canonical opset.
     """
     version = model.graph.opset_imports.get("")
+    remember_opset(model, version)
     if version is None or (version > OPSET and not _fits(model, version)):
         logger.info("the model stays at opset %s", version)
     else:
@@ -69,7 +69,7 @@ def upgrade_by_shape(model: ir.Model, version: int | None, where: str) -> None:
 
 def _apply(rules: Rules, model: ir.Model, version: int, where: str) -> None:
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
-        known = node.domain == "" and _schema(node.op_type, version) is not None
+        known = node.domain == "" and schema(node.op_type, version) is not None
         for below, adapt in rules.get(node.op_type, ()) if known else ():
             if version >= below:
                 continue
@@ -89,17 +89,9 @@ def _fits(model: ir.Model, version: int) -> bool:
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         if node.domain != "":
             continue
-        new, old = _schema(node.op_type, version), _schema(node.op_type, OPSET)
+        new, old = schema(node.op_type, version), schema(node.op_type, OPSET)
         if new is None or new is old or (old is not None and new.since_version == old.since_version):
             continue
         if old is None or len(node.inputs) > old.max_input or not set(node.attributes) <= set(old.attributes):
             return False
     return True
-
-
-@functools.lru_cache(maxsize=4096)
-def _schema(op_type: str, version: int) -> Any:
-    try:
-        return onnx.defs.get_schema(op_type, version, "")
-    except onnx.defs.SchemaError:
-        return None

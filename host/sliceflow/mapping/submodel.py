@@ -7,36 +7,44 @@ from collections.abc import Sequence
 import onnx
 import onnx_ir as ir
 
-_IR_VERSION = 10
+from sliceflow.frontend import serialize
+from sliceflow.frontend.written_opset import remember_opset, source_opset
 
 
 def cut(model: ir.Model, nodes: Sequence[ir.Node], inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> bytes:
-    """Serialize some nodes as a model.
+    """Serialize some nodes as a model, at the opset of the source where that suffices.
 
     Args:
         model: the graph they come from; opset imports are taken over.
         nodes: in execution order.
         inputs: values that they read and do not produce, constants excepted.
         outputs: values to return.
+
+    Raises:
+        UserError: their constants are larger than one file may be.
     """
-    constants: dict[str, onnx.TensorProto] = {}
-    for node in nodes:
-        for value in captured(node):
-            if value.const_value is not None and value.name not in constants:
-                tensor = ir.to_proto(value.const_value)
-                tensor.name = str(value.name)
-                constants[str(value.name)] = tensor
+    constants = _constants(nodes)
+    between = [value for node in nodes for value in node.outputs if value.name and value not in outputs]
     graph = onnx.helper.make_graph(
         [ir.to_proto(node) for node in nodes],
         "cpu",
-        [_info(value) for value in inputs],
+        [_info(value) for value in (*inputs, *constants.values())],
         [_info(value) for value in outputs],
-        list(constants.values()),
+        value_info=[_info(value) for value in between if isinstance(value.type, ir.TensorType)],
     )
     opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
-    proto = onnx.helper.make_model(graph, opset_imports=opsets)
-    proto.ir_version = _IR_VERSION
-    return bytes(proto.SerializeToString())
+    island = ir.from_proto(onnx.helper.make_model(graph, opset_imports=opsets))
+    for value in island.graph.inputs[len(inputs) :]:
+        value.const_value = constants[str(value.name)].const_value
+        island.graph.inputs.remove(value)
+        island.graph.register_initializer(value)
+    remember_opset(island, source_opset(model))
+    return serialize(island, f"CPU layers {', '.join(repr(node.name) for node in nodes[:3])}", must_load=False)
+
+
+def _constants(nodes: Sequence[ir.Node]) -> dict[str, ir.Value]:
+    """The constants that nodes read, by name."""
+    return {str(value.name): value for node in nodes for value in captured(node) if value.const_value is not None}
 
 
 def captured(node: ir.Node) -> list[ir.Value]:

@@ -40,8 +40,7 @@ def quantize(
     """
     from sliceflow.build import Target, integer_options, quantize_for
     from sliceflow.cli.building import CalibrationSource, load_calibration
-    from sliceflow.files import write_file
-    from sliceflow.frontend import load_model, serialize
+    from sliceflow.frontend import load_model, write_model
     from sliceflow.hardware.profile import Profile
 
     accelerator, shapes = Profile.load(profile), options.parse_shapes(shape)
@@ -58,7 +57,7 @@ def quantize(
     target = Target(profile=accelerator, options=choices, cpu_nodes=cpu or (), input_shapes=shapes)
     with output.progress("calibration") as progress:
         result, _ = quantize_for(loaded, target, load_calibration(loaded, source), progress=progress)
-    write_file(output_file, serialize(result.model, str(model)))
+    write_model(result.model, output_file, source=model)
     report = result.report
     output.result({"output": str(output_file), **report.to_json()}, lambda: _print(report, output_file))
     warn(report)

@@ -76,8 +76,7 @@ def simplify(
     """
     import onnx
 
-    from sliceflow.files import write_file
-    from sliceflow.frontend import load_model, serialize
+    from sliceflow.frontend import load_model, write_model
     from sliceflow.hardware.profile import Profile
     from sliceflow.passes.simplify import SimplifyOptions
     from sliceflow.passes.simplify import simplify as simplify_model
@@ -98,7 +97,7 @@ def simplify(
     aligned = _align(simplified, accelerator, align, price, seed) if accelerator is not None and align else None
     before = len(onnx.load(model, load_external_data=False).graph.node)
     after = sum(1 for _ in simplified.graph)
-    write_file(output_file, serialize(simplified, str(model)))
+    write_model(simplified, output_file, source=model)
     document = {"output": str(output_file), "nodes_before": before, "nodes_after": after, **report.to_json()}
     if accelerator is not None:
         document["alignment"] = aligned
