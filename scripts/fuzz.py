@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import logging
 import os
 import queue
@@ -27,10 +26,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from scripts.figures import record  # noqa: E402
 from scripts.fuzzing import judge, report  # noqa: E402
 from scripts.fuzzing.case import Case, Run  # noqa: E402
 from scripts.fuzzing.corpus import Corpus, build_corpus  # noqa: E402
 from scripts.fuzzing.generate import generate  # noqa: E402
+from scripts.fuzzing.report import page  # noqa: E402
 from scripts.fuzzing.runner import Runner, clean  # noqa: E402
 
 PROCESS_SHARE = 10
@@ -116,8 +117,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--keep", type=Path, default=ROOT / "build" / "fuzz", help="folder for cases that break a rule")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--markdown", type=Path, help="write the tables to this file")
+    parser.add_argument("--write", action="store_true", help="record the result in docs/benchmarks")
     parser.add_argument("--replay", type=Path, help="run a kept case again")
     options = parser.parse_args()
     if options.replay:
@@ -132,12 +132,9 @@ def main() -> int:
         tally = fuzz(corpus, options.seed, numbers, options.keep.resolve(), options.workers)
     command = f"python scripts/fuzz.py --cases {options.cases} --seed {options.seed}"
     figures = tally.figures(command, time.monotonic() - begin, judge.SECONDS, judge.PEAK_MB)
-    text = report.markdown(figures)
-    print(text)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
-    if options.markdown:
-        options.markdown.write_text(text)
+    print(page(figures))
+    if options.write:
+        record.write("fuzz", page, figures)
     return int(figures["broken"] > 0)
 
 

@@ -37,6 +37,16 @@ def measure(name: str, profile: Profile, device: str) -> dict[str, Any]:
     }
 
 
+def page(data: dict[str, Any]) -> str:
+    """The page."""
+    rows = [[r["network"], r["layers"], f"{r['values']:,}", r["differing"]] for r in data["networks"]]
+    return (
+        f"# {data['device']} against the reference\n\nProfile {data['profile']}; one random image; all values of all "
+        f"layers.\n\n"
+        f"{record.table(['network', 'FPGA layers', 'integers compared', 'differing'], rows)}"
+    )
+
+
 def main() -> int:
     """Measure the networks; returns 1 if any integer differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -46,15 +56,10 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="record the result in docs/benchmarks")
     options = parser.parse_args()
     results = [measure(name, Profile.load(options.profile), options.device) for name in options.networks]
-    rows = [[r["network"], r["layers"], f"{r['values']:,}", r["differing"]] for r in results]
-    text = (
-        f"# {options.device} against the reference\n\nProfile {options.profile}; one random image; all values of all "
-        f"layers.\n\n"
-        f"{record.table(['network', 'FPGA layers', 'integers compared', 'differing'], rows)}"
-    )
-    print(text)
+    data = {"device": options.device, "profile": options.profile, "networks": results}
+    print(page(data))
     if options.write:
-        record.write("bit_exact" if options.device == "csim" else f"{options.device}_bit_exact", text, results)
+        record.write("bit_exact" if options.device == "csim" else f"{options.device}_bit_exact", page, data)
     return 0 if all(r["match"] for r in results) else 1
 
 

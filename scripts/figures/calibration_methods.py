@@ -83,8 +83,9 @@ def _accuracy(network: Trained, found: Array) -> float:
     return float((network.decide(found).reshape(-1) == network.labels).mean())
 
 
-def page(results: list[dict[str, Any]], images: int) -> str:
+def page(data: dict[str, Any]) -> str:
     """The Markdown text."""
+    results, images = data["networks"], data["images"]
     rows = []
     for found in results:
         best = max(entry["sqnr_db"] for entry in found["methods"])
@@ -144,10 +145,10 @@ def main() -> int:
     for network in trained_networks(options.images):
         results.append(measure(network))
         print(f"measured {network.name}", file=sys.stderr)
-    text = page(results, options.images)
-    print(text)
+    data = {"images": options.images, "networks": results}
+    print(page(data))
     if options.write:
-        record.write("calibration_methods", text, results)
+        record.write("calibration_methods", page, data)
     means = [np.mean([_behind(found, index) for found in results]) for index in range(len(METHODS))]
     good = means[-1] == min(means)
     print("targets:", "met" if good else "missed")

@@ -132,8 +132,9 @@ def summary(name: str, chosen: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def page(summaries: Sequence[dict[str, Any]], missed: Sequence[Sample]) -> str:
+def page(data: dict[str, Any]) -> str:
     """The Markdown page."""
+    summaries, missed = data["summaries"], [Sample(**found) for found in data["beyond"]]
     rows = [
         [
             row["layers of"], row["layers"], f"{row['clocks']:,}", f"{row['exact']:.1%}", f"{row['median']:.2%}",
@@ -190,10 +191,10 @@ def main() -> int:
         print(name, file=sys.stderr, flush=True)
     summaries = _summaries(random, networks)
     missed = [sample for sample in (*random, *networks) if sample.misses]
-    text = page(summaries, missed)
-    print(text)
+    data = {"summaries": summaries, "beyond": [dataclasses.asdict(sample) for sample in missed]}
+    print(page(data))
     if arguments.write:
-        record.write("cycle_model", text, {"summaries": summaries, "beyond": [dataclasses.asdict(s) for s in missed]})
+        record.write("cycle_model", page, data)
     failed = any(sample.misses for sample in networks) or len([s for s in random if s.misses]) * 200 > len(random)
     return int(failed)
 

@@ -40,7 +40,7 @@ def measure(seed: int) -> dict[str, Any]:
     """One seed: the same split and the same first weights for all limits."""
     task = digits(seed)
     images = [next(iter(task.validation))[0][:OBSERVED]]
-    found: dict[str, Any] = {"seed": seed}
+    found: dict[str, Any] = {"seed": seed, "observe": EquilibriumOptions().observe}
     for epsilon in EPSILONS:
         model = _network(seed)
         callback = Equilibrium(model, images, EquilibriumOptions(epsilon=epsilon))
@@ -90,16 +90,18 @@ def page(runs: list[dict[str, Any]]) -> str:
         last = [100 * one["frozen_by_epoch"][-1] for one in found]
         skipped = [[100 * one[key] for one in found] for key in ("skipped", "skipped_in_proportion")]
         rows.append([label, *map(spread, ([one["accuracy"] for one in found], frozen, last, *skipped))])
-    intro, notes = _TEXT.format(seeds=len(runs), epochs=EPOCHS, observed=OBSERVED).split("---\n")
+    settings = {"seeds": len(runs), "epochs": EPOCHS, "observed": OBSERVED}
+    settings["observe"] = runs[0].get("observe", "potentials")
+    intro, notes = _TEXT.format(**settings).split("---\n")
     return "\n\n".join([intro.strip(), table(header, rows), notes.strip()])
 
 
 _TEXT = """# Neurons at equilibrium
 
 A residual network of 20 layers (8 channels in the first group) on the 8x8 digits of scikit-learn, {epochs} epochs of
-SGD. After each epoch the neurons whose velocity, observed on {observed} validation images with a momentum of 0.5, is
-below the limit are left out of training for the next epoch. All figures are percentages, measured: mean and sample
-standard deviation over {seeds} seeds; one of the 350 test images is 0.3 points.
+SGD. After each epoch the neurons whose velocity, that of their {observe} for {observed} validation images with a
+momentum of 0.5, is below the limit are left out of training for the next epoch. All figures are percentages, measured:
+mean and sample standard deviation over {seeds} seeds; one of the 350 test images is 0.3 points.
 ---
 *Neurons frozen*: of the hidden layers, mean over all epochs. *MACs skipped*: multiply-accumulates of back-propagation
 over the whole training that need not be computed; gradients still pass through frozen neurons to the layers before.

@@ -95,11 +95,10 @@ def main() -> int:
     for name in STUDIES:
         if name in arguments.networks:
             results[name] = _study(name, keeper, results)
-    text = page(results)
-    print(text)
+    print(page(results))
     print(f"{time.process_time() - begin:.0f} s of processor time")
     if set(arguments.networks) == set(STUDIES):
-        write("lenet_pruning", text, results)
+        write("lenet_pruning", page, results)
     return 0
 
 

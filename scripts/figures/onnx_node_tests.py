@@ -10,6 +10,7 @@ import dataclasses
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from scripts.figures.record import table, write
 from tests.support.onnx_nodes import OPERATORS, cases
@@ -26,18 +27,24 @@ def main() -> int:
     arguments = parser.parse_args()
     chosen = [case for case in cases() if arguments.only in (None, case.op)]
     outcomes = [run_case(case, form, arguments.device) for case in chosen for form in FORMS]
-    text = _page(outcomes, arguments.device)
-    print(text)
+    data = {
+        "operators": list(OPERATORS),
+        "devices": list(arguments.device),
+        "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes],
+    }
+    print(page(data))
     if arguments.only is None and tuple(arguments.device) == DEVICES:
-        write("onnx_node_tests", text, [dataclasses.asdict(outcome) for outcome in outcomes])
+        write("onnx_node_tests", page, data)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
-def _page(outcomes: Sequence[Outcome], devices: Sequence[str]) -> str:
+def page(data: dict[str, Any]) -> str:
+    """The page."""
+    operators, devices, outcomes = data["operators"], data["devices"], [Outcome(**found) for found in data["outcomes"]]
     passed = [outcome for outcome in outcomes if outcome.status == "passed"]
     parts = [
         "# Generated node tests of the onnx package",
-        f"Every case of the {len(OPERATORS)} operators that the accelerator's layers come from, on\n"
+        f"Every case of the {len(operators)} operators that the accelerator's layers come from, on\n"
         f"{' and '.join(devices)}. *float*: the case's own model on `{FORMS['float']}` against the case's own output,\n"
         "within the tolerance of `docs/numerics.md`. *qdq*: the case quantized with scales that are powers of two, on\n"
         f"`{FORMS['qdq']}`, equal to ONNX Runtime's run of the same model; operators on integers are written with Q\n"
@@ -52,7 +59,7 @@ def _page(outcomes: Sequence[Outcome], devices: Sequence[str]) -> str:
             ["operator", *(f"{form}: {status}" for form in FORMS for status in STATUSES)],
             [
                 [op, *(count for form in FORMS for count in _counts([o for o in outcomes if o.op == op], form))]
-                for op in OPERATORS
+                for op in operators
                 if any(outcome.op == op for outcome in outcomes)
             ],
         ),

@@ -38,8 +38,7 @@ def over_seeds(
         begin = time.process_time()
         runs.append(measure(seed))
         print(f"seed {seed}: {time.process_time() - begin:.0f} s of processor time", flush=True)
-    text = page(runs)
-    print(text)
+    print(page(runs))
     if arguments.write:
-        write(name, text, runs)
+        write(name, page, runs)
     return runs

@@ -16,6 +16,7 @@ from scripts.figures.record import write
 from sliceflow.pruning.recipes.recipe import load_recipe
 from sliceflow.study.report import DEFINITIONS, write_report
 from sliceflow.study.study import Results, run_study
+from sliceflow.study.summary import Row, Spread
 from sliceflow.study.tables import hardware_table, main_table, markdown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,37 +36,55 @@ def main() -> int:
         progress=lambda done, total: print(f"{done} of {total} cells", file=sys.stderr),
     )
     write_report(results, arguments.folder)
-    text = page(results)
-    print(text)
+    print(page(data(results)))
     if results.failed:
         print(results.failed, file=sys.stderr)
         return 1
-    write("pruning_study", text, data(results))
+    write("pruning_study", page, data(results))
     return 0
 
 
-def page(results: Results) -> str:
+def page(found: dict[str, Any]) -> str:
     """The tables, what they mean, and what to be careful with."""
-    study = results.study
+    recipe, rows = found["identity"]["recipe"], [_row(row) for row in found["rows"]]
+    study = recipe["study"]
     fronts = [
-        f"- {cost}: {', '.join(f'{row.label} at {row.ratio:g}' if row.ratio else row.label for row in rows)}"
-        for cost, rows in ((cost, [results.rows[i] for i in front]) for cost, front in results.fronts.items())
+        f"- {cost}: {', '.join(f'{row.label} at {row.ratio:g}' if row.ratio else row.label for row in front)}"
+        for cost, front in ((cost, [rows[i] for i in front]) for cost, front in found["pareto"].items())
     ]
-    table = main_table(results.rows, "")
     parts = [
         "# A study of pruning methods: LeNet-5 on handwritten digits",
-        f"`sliceflow study models/recipes/study_mnist.toml`: {', '.join(study.methods)} and controls, "
-        f"{len(study.ratios)} ratios, seeds {', '.join(map(str, study.seeds))}; profile `{results.deploy.profile}`.",
-        markdown(table),
+        f"`sliceflow study models/recipes/study_mnist.toml`: {', '.join(study['methods'])} and controls, "
+        f"{len(study['ratios'])} ratios, seeds {', '.join(map(str, study['seeds']))}; profile "
+        f"`{recipe['deploy']['profile']}`.",
+        markdown(main_table(rows, "")),
         "\n".join(f"- {text}" for text in DEFINITIONS),
         "## On the accelerator",
-        markdown(hardware_table(results.rows)),
+        markdown(hardware_table(rows)),
         "## What nothing in the table beats (Pareto fronts of the means, controls included)",
         "\n".join(fronts),
         "## Read this before you conclude anything",
-        "\n".join(f"- {text}" for text in results.cautions),
+        "\n".join(f"- {text}" for text in found["cautions"]),
     ]
     return "\n\n".join(parts)
+
+
+def _row(plain: dict[str, Any]) -> Row:
+    """A row of the study from its plain data."""
+
+    def spread(values: dict[str, Any]) -> Spread:
+        return Spread(values["mean"], values["deviation"], tuple(values["values"]))
+
+    return Row(
+        kind=plain["kind"],
+        method=plain["method"],
+        ratio=plain["ratio"],
+        seeds=tuple(plain["seeds"]),
+        figures={name: spread(values) for name, values in plain["figures"].items()},
+        recall=tuple(None if values is None else spread(values) for values in plain["recall"]),
+        widths=tuple(map(tuple, plain["widths"])),
+        notes=tuple(plain["notes"]),
+    )
 
 
 def data(results: Results) -> dict[str, Any]:

@@ -67,6 +67,27 @@ def _network(path: Path) -> None:
     ir.save(export_module(module, (torch.zeros(1, *NETWORKS[NETWORK].image_shape),)), path)
 
 
+def page(data: dict[str, Any]) -> str:
+    """The page."""
+    results = data["methods"]
+    rows = [
+        [
+            r["method"], kind, f"{r[kind]['without']:.2f}", f"{r[kind]['with']:.2f}", f"{r[kind]['added']:.1%}",
+            *(f"{seconds:.2f}" for seconds in r[kind]["steps"].values()),
+        ]
+        for r in results
+        for kind in ("wall", "cpu")
+    ]  # fmt: skip
+    header = ["method", "seconds", "deploy without", "deploy with", "added", *results[0]["wall"]["steps"]]
+    return (
+        f"# What quality figures cost\n\n`sliceflow deploy` of {NETWORK} with {SAMPLES} samples, profile {PROFILE}, "
+        f"{data['cores']} cores: medians of {data['repeats']} runs, without and with the comparison "
+        f"with the float model (target: at most {LIMIT:.0%} more, in CPU seconds, which other work on the machine "
+        f"disturbs less).\n\n"
+        f"{record.table(header, rows)}"
+    )
+
+
 def main() -> int:
     """Measure, print, record; returns 1 if the target is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -90,24 +111,10 @@ def main() -> int:
                 found[kind] = {"steps": steps, "without": without, "with": without + steps["quality"]}
                 found[kind]["added"] = steps["quality"] / without
             results.append(found)
-    rows = [
-        [
-            r["method"], kind, f"{r[kind]['without']:.2f}", f"{r[kind]['with']:.2f}", f"{r[kind]['added']:.1%}",
-            *(f"{seconds:.2f}" for seconds in r[kind]["steps"].values()),
-        ]
-        for r in results
-        for kind in ("wall", "cpu")
-    ]  # fmt: skip
-    header = ["method", "seconds", "deploy without", "deploy with", "added", *results[0]["wall"]["steps"]]
-    text = (
-        f"# What quality figures cost\n\n`sliceflow deploy` of {NETWORK} with {SAMPLES} samples, profile {PROFILE}, "
-        f"{cores()} cores: medians of {options.repeats} runs, without and with the comparison with the float model "
-        f"(target: at most {LIMIT:.0%} more, in CPU seconds, which other work on the machine disturbs less).\n\n"
-        f"{record.table(header, rows)}"
-    )
-    print(text)
+    data = {"repeats": options.repeats, "cores": cores(), "methods": results}
+    print(page(data))
     if options.write:
-        record.write("quality_cost", text, results)
+        record.write("quality_cost", page, data)
     good = all(r["cpu"]["added"] <= LIMIT for r in results)
     print("targets:", "met" if good else "missed")
     return 0 if good else 1

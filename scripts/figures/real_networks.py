@@ -31,7 +31,7 @@ from sliceflow.frontend import load_model
 from sliceflow.graph.program import Program
 from sliceflow.hardware.profile import Profile
 from sliceflow.onnx_runtime import exact_session
-from sliceflow.quantization import CalibrationData
+from sliceflow.quantization import CalibrationData, QuantizationOptions
 from sliceflow.runtime.session import Session
 from sliceflow.runtime.verify import verify
 
@@ -149,6 +149,34 @@ def measure(network: Network, images: Images, labels: NDArray[np.int64], calibra
     }
 
 
+def page(data: dict[str, Any]) -> str:
+    """The page."""
+    rows = [
+        [
+            r["network"], r["stated"], f"{r['fp32']:.2f}", f"{r['int8']:.2f}", f"{r['csim']:.2f}",
+            f"{r['integers_compared']:,}", r["integers_differing"], f"{r['macs_on_fpga_percent']:.1f}",
+        ]
+        for r in data["networks"]
+    ]  # fmt: skip
+    header = [
+        "network",
+        "stated %",
+        "fp32 %",
+        "int8 ORT %",
+        "int8 csim %",
+        "integers compared",
+        "differing",
+        "MACs on FPGA %",
+    ]
+    return (
+        f"# Real networks\n\nTop-1 accuracy on {data['images']} held-back digits, profile int8-8x8, calibrated with "
+        f"{data['calibration']} other digits (method {data['method']}). `stated`: on all 5,000 digits "
+        f"for the two foreign networks.\n"
+        f"`differing`: integers of all layers in which csim and the NumPy reference disagree.\n\n"
+        f"{record.table(header, rows)}"
+    )
+
+
 def main() -> int:
     """Measure all networks; returns 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -161,32 +189,15 @@ def main() -> int:
     for network in NETWORKS:
         results.append(measure(network, test, labels, train[:CALIBRATION]))
         print(f"measured {network.name}", file=sys.stderr)
-    rows = [
-        [
-            r["network"], r["stated"], f"{r['fp32']:.2f}", f"{r['int8']:.2f}", f"{r['csim']:.2f}",
-            f"{r['integers_compared']:,}", r["integers_differing"], f"{r['macs_on_fpga_percent']:.1f}",
-        ]
-        for r in results
-    ]  # fmt: skip
-    header = [
-        "network",
-        "stated %",
-        "fp32 %",
-        "int8 ORT %",
-        "int8 csim %",
-        "integers compared",
-        "differing",
-        "MACs on FPGA %",
-    ]
-    text = (
-        f"# Real networks\n\nTop-1 accuracy on {len(test)} held-back digits, profile int8-8x8, calibrated with "
-        f"{CALIBRATION} other digits (method auto). `stated`: on all 5,000 digits for the two foreign networks.\n"
-        f"`differing`: integers of all layers in which csim and the NumPy reference disagree.\n\n"
-        f"{record.table(header, rows)}"
-    )
-    print(text)
+    data = {
+        "images": len(test),
+        "calibration": CALIBRATION,
+        "method": QuantizationOptions().method,
+        "networks": results,
+    }
+    print(page(data))
     if options.write:
-        record.write("real_networks", text, results)
+        record.write("real_networks", page, data)
     good = all(abs(r["csim"] - r["fp32"]) <= 0.5 and r["integers_differing"] == 0 for r in results)
     print("targets:", "met" if good else "missed")
     return 0 if good else 1

@@ -212,7 +212,7 @@ def main() -> int:
             results.append(judge(program, run) | {"kernel": library.stem})
             print(_summary(results[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
             if options.write:
-                record.write("rtl_efficiency", page(results), results)
+                record.write("rtl_efficiency", page, results)
     print(page(results))
     return 0 if all(map(good, results)) else 1
 

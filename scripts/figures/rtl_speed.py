@@ -48,6 +48,26 @@ def measure(program: Program, repeats: int) -> dict[str, Any]:
     }
 
 
+def page(data: dict[str, Any]) -> str:
+    """The page."""
+    rows = [
+        [
+            r["profile"],
+            f"{r['clocks']:,}",
+            f"{r['clocks_per_processor_second']:,.0f}",
+            f"{r['clocks_per_wall_second']:,.0f}",
+            f"{r['target']:,}" if r["target"] else "",
+        ]
+        for r in data["profiles"]
+    ]
+    header = ["profile", "clocks simulated", "clocks a second of processor time", "of wall time", "target"]
+    return (
+        f"# Simulation speed of the RTL kernel\n\n{data['network']}, whole network in one launch, one thread, best of "
+        f"{data['repeats']}; harness and memory model included.\nThe machine has {data['cores']} cores and "
+        f"was not idle, so processor time is what counts.\n\n{record.table(header, rows)}"
+    )
+
+
 def main() -> int:
     """Measure the profiles; returns 1 if one misses its target."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -62,25 +82,10 @@ def main() -> int:
     for profile in map(Profile.load, options.profiles):
         results.append(measure(keeper.program(options.network, profile), options.repeats))
         print(results[-1], file=sys.stderr, flush=True)
-    rows = [
-        [
-            r["profile"],
-            f"{r['clocks']:,}",
-            f"{r['clocks_per_processor_second']:,.0f}",
-            f"{r['clocks_per_wall_second']:,.0f}",
-            f"{r['target']:,}" if r["target"] else "",
-        ]
-        for r in results
-    ]
-    header = ["profile", "clocks simulated", "clocks a second of processor time", "of wall time", "target"]
-    text = (
-        f"# Simulation speed of the RTL kernel\n\n{options.network}, whole network in one launch, one thread, best of "
-        f"{options.repeats}; harness and memory model included.\nThe machine has {cores()} cores and was not idle, so "
-        f"processor time is what counts.\n\n{record.table(header, rows)}"
-    )
-    print(text)
+    data = {"network": options.network, "repeats": options.repeats, "cores": cores(), "profiles": results}
+    print(page(data))
     if options.write:
-        record.write("rtl_speed", text, results)
+        record.write("rtl_speed", page, data)
     return 0 if all(r["clocks_per_processor_second"] >= (r["target"] or 0) for r in results) else 1
 
 

@@ -48,10 +48,10 @@ def main() -> int:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             results.append(pool.submit(measure, name, arguments.repeats).result())
         print(results[-1], flush=True)
-    text = page(results, arguments.repeats)
-    print(text)
+    data = {"repeats": arguments.repeats, "networks": results}
+    print(page(data))
     if set(arguments.names) == set(ARCHITECTURES):
-        write("simplify", text, results)
+        write("simplify", page, data)
     return 1 if any(max(found["differences"].values()) > LIMIT for found in results) else 0
 
 
@@ -124,8 +124,9 @@ def _latencies(models: dict[str, onnx.ModelProto], repeats: int) -> dict[str, An
     return found
 
 
-def page(results: list[dict[str, Any]], repeats: int) -> str:
+def page(data: dict[str, Any]) -> str:
     """The table and what it means."""
+    results, repeats = data["networks"], data["repeats"]
     header = ["network", "channels", "pruned", "gone", "parameters", "MACs", "difference at 224", "at another size"]
     header += ["dense ms", "pruned ms", "simplified ms", "speed-up", f"in blocks of {BLOCK}: MACs", "ms", "speed-up"]
     rows = [_row(found) for found in results]

@@ -202,7 +202,7 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         total, sizes = result["totals"], result["parameters"]
         rows.append(
             [
-                result["run"] + " (older sources)" * (result["sources"] != source_checksum()),
+                result["run"] + " (older sources)" * result["older"],
                 9 * sizes["CPI"] * sizes["CPO"],
                 *(f"{total[name]:,}" for name in ("lut", "ram_lut", "srl", "ff", "dsp")),
                 f"{total['ramb36']} + {total['ramb18']}",
@@ -254,7 +254,7 @@ def main() -> int:
         print(json.dumps({"run": run, **result["totals"], "seconds": result["seconds"]}), flush=True)
         if options.write:
             _record(kept)
-    print("\n".join([page(list(kept.values())), *problems]))
+    print("\n".join([page([{"older": False, **result} for result in kept.values()]), *problems]))
     return 1 if problems else 0
 
 
@@ -266,7 +266,7 @@ def _recorded() -> dict[str, dict[str, Any]]:
 def _record(results: Mapping[str, Mapping[str, Any]]) -> None:
     ordered = [results[run] for run in RUNS if run in results]
     ordered += [result for run, result in results.items() if run not in RUNS]
-    record.write("synthesis", page(ordered), ordered)
+    record.write("synthesis", page, [{**result, "older": result["sources"] != source_checksum()} for result in ordered])
 
 
 if __name__ == "__main__":

@@ -155,13 +155,14 @@ def _lost(layers: list[dict[str, Any]], multipliers: int) -> float:
     return float(sum(layer["clocks"] - layer["macs"] / multipliers for layer in layers))
 
 
-def page(results: list[dict[str, Any]], profile: Profile) -> str:
+def page(results: list[dict[str, Any]]) -> str:
     """The page."""
     multipliers = results[0]["multipliers"]
     bodies = [layer for found in results for layer in found["layers"] if layer["kind"] != Kind.FULLY_CONNECTED]
     parts = [
         "# True use of the multipliers",
-        f"Profile {profile.name}, {multipliers} multipliers. Use = useful multiply-accumulates over multipliers times\n"
+        f"Profile {results[0]['profile']}, {multipliers} multipliers. Use = useful multiply-accumulates over "
+        "multipliers times\n"
         "clocks. Each distinct layer ran once on the simulated RTL kernel, in a launch of its own, and was compared\n"
         "with csim; the clocks, from the start of that launch to the last write response, are added up. *Body*: all\n"
         "layers that are not fully connected, pools and copies included.\n"
@@ -201,10 +202,9 @@ def main() -> int:
     for name in options.networks:
         results.append(judge(keeper.program(name, profile), keeper))
         print(_networks(results[-1:]).splitlines()[2], file=sys.stderr, flush=True)
-    text = page(results, profile)
-    print(text)
+    print(page(results))
     if options.write:
-        record.write("utilization", text, results)
+        record.write("utilization", page, results)
     differing = sum(found["bytes_differing"] for found in results)
     return 0 if statistics.mean(found["body"] for found in results) > TARGET and not differing else 1
 

@@ -80,6 +80,35 @@ def measure(width: float, folder: Path) -> dict[str, Any]:
     }
 
 
+def page(data: dict[str, Any]) -> str:
+    """The page."""
+    rows = [
+        [
+            f"{r['width']:g}", f"{r['weights_mib']:.1f}", f"{r['gmacs']:.2f}", f"{r['compile_seconds']:.1f}",
+            f"{r['compile_mib']:.0f}", f"{r['compile_mib'] / r['weights_mib']:.1f}", f"{r['csim_seconds']:.2f}",
+            f"{r['gmacs'] / r['csim_seconds']:.1f}", f"{r['csim_mib']:.0f}",
+        ]
+        for r in data["widths"]
+    ]  # fmt: skip
+    header = [
+        "width",
+        "weights MiB",
+        "GMAC",
+        "compile s",
+        "compile peak MiB",
+        "MiB per MiB of weights",
+        "csim s",
+        "GMAC/s",
+        "csim peak MiB",
+    ]
+    return (
+        f"# VGG16, 224x224, whole network\n\nProfile {data['profile']}, all times measured on {data['cores']} cores. "
+        "`compile`: from the quantized ONNX file to the artifact, interpreter start included; `csim`: one image, "
+        "second run.\n\n"
+        f"{record.table(header, rows)}"
+    )
+
+
 def main() -> int:
     """Measure all widths; returns 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -94,33 +123,10 @@ def main() -> int:
     for width in options.widths:
         with tempfile.TemporaryDirectory() as folder:
             results.append(measure(width, Path(folder)))
-    rows = [
-        [
-            f"{r['width']:g}", f"{r['weights_mib']:.1f}", f"{r['gmacs']:.2f}", f"{r['compile_seconds']:.1f}",
-            f"{r['compile_mib']:.0f}", f"{r['compile_mib'] / r['weights_mib']:.1f}", f"{r['csim_seconds']:.2f}",
-            f"{r['gmacs'] / r['csim_seconds']:.1f}", f"{r['csim_mib']:.0f}",
-        ]
-        for r in results
-    ]  # fmt: skip
-    header = [
-        "width",
-        "weights MiB",
-        "GMAC",
-        "compile s",
-        "compile peak MiB",
-        "MiB per MiB of weights",
-        "csim s",
-        "GMAC/s",
-        "csim peak MiB",
-    ]
-    text = (
-        f"# VGG16, 224x224, whole network\n\nProfile {PROFILE}, all times measured on {cores()} cores. `compile`: from "
-        "the quantized ONNX file to the artifact, interpreter start included; `csim`: one image, second run.\n\n"
-        f"{record.table(header, rows)}"
-    )
-    print(text)
+    data = {"profile": PROFILE, "cores": cores(), "widths": results}
+    print(page(data))
     if options.write:
-        record.write("vgg16", text, results)
+        record.write("vgg16", page, data)
     good = all(r[key] <= limit for r in results for key, limit in LIMITS.items())
     print("targets:", "met" if good else "missed")
     return 0 if good else 1

@@ -82,8 +82,9 @@ def measure(name: str, digits: Split, *, images: int, verified: int) -> dict[str
     }
 
 
-def text_of(rows: list[dict[str, Any]], reference: float, images: int) -> str:
+def page(data: dict[str, Any]) -> str:
     """The page."""
+    rows, reference, images = data["profiles"], data["float"], data["images"]
     header = ["profile", "activation x weight bits", "weights", "top-1, ONNX Runtime", "top-1, csim"]
     header += ["same answers", "logits apart", "largest difference", "csim and reference: integers that differ"]
     cells = [
@@ -123,10 +124,10 @@ def main() -> int:
     except SliceflowError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    text = text_of(rows, top1(logits, digits[3][: options.images]), options.images)
-    print(text)
+    data = {"images": options.images, "float": top1(logits, digits[3][: options.images]), "profiles": rows}
+    print(page(data))
     if options.write:
-        record.write("widths", text, rows)
+        record.write("widths", page, data)
     return 0 if not any(row["integers_differing"] for row in rows) else 1
 
 

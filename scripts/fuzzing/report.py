@@ -101,7 +101,7 @@ def _table(title: str, rows: dict[str, dict[str, int]]) -> list[str]:
     return lines
 
 
-def markdown(figures: dict[str, Any]) -> str:
+def page(figures: dict[str, Any]) -> str:
     """The figures as a page."""
     limits = figures["limits"]
     lines = [
