@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
-from sliceflow.frontend.batch import find_batch, open_axes
+from sliceflow.frontend.batch import contradiction, find_batch, open_axes
 from sliceflow.frontend.interface import mark_images
 from sliceflow.frontend.nodes import verify_windows
 from sliceflow.frontend.shapes import forget_shapes, infer_shapes, set_input_shapes
 from sliceflow.frontend.sizes import verify_sizes
 from sliceflow.passes import normalize
-from sliceflow.passes.view import attribute, dims, input_at, integers, is_op, static_shape
+from sliceflow.passes.view import dims
 
 
 def bind_shapes(model: ir.Model, batch: int = 1, input_shapes: Mapping[str, Sequence[int]] | None = None) -> ir.Model:
@@ -43,7 +42,14 @@ def bind_shapes(model: ir.Model, batch: int = 1, input_shapes: Mapping[str, Sequ
     normalize(bound)
     forget_shapes(bound)
     infer_shapes(bound)
-    _verify_reshapes(bound)
+    problem = contradiction(bound)
+    if problem is not None:
+        raise UserError(
+            "the model does not work with these sizes of its inputs",
+            where=problem[0],
+            why=problem[1],
+            fix="give other shapes with --shape, or export the model with dynamic ones",
+        )
     verify_sizes(bound, "the model")
     mark_images(bound, found)
     return bound
@@ -77,26 +83,3 @@ def _example(position: int, size: int | str | None) -> str:
     if isinstance(size, int):
         return str(size)
     return "1" if position == 0 else "3" if position == 1 else "224"
-
-
-def _verify_reshapes(model: ir.Model) -> None:
-    """Refuse a model whose nodes contradict the given sizes.
-
-    Raises:
-        UserError: a Reshape makes fewer or more elements than it gets.
-    """
-    for node in model.graph:
-        if not is_op(node, "Reshape"):
-            continue
-        before, target = static_shape(node.inputs[0]), integers(input_at(node, 1))
-        if before is None or target is None or attribute(node, "allowzero", 0):
-            continue
-        try:
-            np.broadcast_to(np.int8(0), before).reshape([before[i] if s == 0 else s for i, s in enumerate(target)])
-        except (IndexError, ValueError) as error:
-            raise UserError(
-                "the model does not work with these sizes of its inputs",
-                where=f"node {node.name} (Reshape)",
-                why=f"it reshapes {list(before)} to {target}",
-                fix="give other shapes with --shape, or export the model with dynamic ones",
-            ) from error

@@ -67,10 +67,10 @@ def input_axes(bound: ir.Model) -> tuple[InputAxis, ...]:
     return tuple(found)
 
 
-def value_of(value: ir.Value, axes: Mapping[str, int]) -> Value:
-    """One value; its axis of images, if ``axes`` has one, gets the size 0."""
-    axis = axes.get(str(value.name))
-    sizes = [0 if place == axis else size for place, size in enumerate(dims(value) or ())]
+def value_of(value: ir.Value, axes: Mapping[str, int], single: Mapping[str, int] | None = None) -> Value:
+    """One value; its axis of images, if ``axes`` has one, gets the size 0, and that of ``single`` the size 1."""
+    axis, one = axes.get(str(value.name)), (single or {}).get(str(value.name))
+    sizes = [0 if place == axis else 1 if place == one else size for place, size in enumerate(dims(value) or ())]
     known = tuple(size for size in sizes if isinstance(size, int))
     return Value(
         name=str(value.name),

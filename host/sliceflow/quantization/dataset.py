@@ -91,7 +91,8 @@ class CalibrationData:
         batch = find_batch(closed(model, {name: array.shape for name, array in self._arrays.items()}))
         bound = copy.copy(self)
         bound._known = True
-        bound._lineups = {str(value.name): self._lineup(value_of(value, batch.inputs)) for value in model.graph.inputs}
+        inputs = [value_of(value, batch.inputs, batch.single) for value in model.graph.inputs]
+        bound._lineups = {value.name: self._lineup(value) for value in inputs}
         counts = {name: found.count for name, found in bound._lineups.items() if found.count is not None}
         if len(set(counts.values())) > 1:
             raise UserError(

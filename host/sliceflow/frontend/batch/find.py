@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import onnx_ir as ir
@@ -10,9 +11,11 @@ import onnx_ir as ir
 from sliceflow.errors import UserError
 from sliceflow.frontend.batch import trial
 from sliceflow.frontend.batch.follow import follow
-from sliceflow.frontend.batch.lines import Line, MixedError, State, UnruledError
+from sliceflow.frontend.batch.lines import Line, MixedError, Spread, State, UnruledError
 from sliceflow.frontend.batch.sizes import (
+    contradiction,
     counts_images,
+    rewrite_constants,
     rewrite_targets,
     unusual,
     verify_constants,
@@ -21,6 +24,7 @@ from sliceflow.frontend.batch.sizes import (
 from sliceflow.frontend.shapes import forget_shapes, infer_shapes
 from sliceflow.passes.view import dims, static_shape, trains
 
+logger = logging.getLogger(__name__)
 _MOST_TRIALS = 8
 """Nodes without a rule that are tried out before we give up."""
 
@@ -46,22 +50,28 @@ class Batch:
         inputs: by name, the axis of every input that has a place for each image. The other inputs are whole: the same
             for all images, or all of one sample.
         lines: by name, where the values of the graph have the images.
+        spread: constants that hold the same for each image, by their node's name and the number of the input.
         size: how many images the model is made for, None if any.
+        single: by name, the open axis of inputs of a model that works with one image only, whatever it declares.
         mixing: what speaks against a batch on a fixed first axis, where there could be one.
         symbols: names of the number of images.
     """
 
     inputs: dict[str, int]
     lines: dict[str, Line]
+    spread: Spread
     size: int | None
+    single: dict[str, int]
     mixing: Mixing | None
     symbols: frozenset[str]
 
     def of(self, model: ir.Model, images: int) -> ir.Model:
         """A copy of the model for so many images; its shapes are inferred."""
-        copy = with_images(model, self.inputs, images, set(self.symbols))
+        axes, count = (self.single, 1) if self.single else (self.inputs, images)
+        copy = with_images(model, axes, count, set(self.symbols))
         if self.size is not None and self.size != images:
             rewrite_targets(copy, self.lines, images)
+            rewrite_constants(copy, self.spread, images)
         infer_shapes(copy)
         return copy
 
@@ -86,12 +96,12 @@ def find_batch(model: ir.Model) -> Batch:
         return _open(model, axes, symbols)
     mixing = None
     for guess, size in _guesses(model):
-        batch = Batch(guess, {}, size, None, frozenset())
+        batch = Batch(guess, {}, {}, size, {}, None, frozenset())
         try:
             return _proved(model, batch, [batch.of(model, size)], grown=False)
         except MixedError as error:
             mixing = mixing or Mixing(_named(error.node), error.why)
-    return Batch({}, {}, None, mixing, frozenset())
+    return Batch({}, {}, {}, None, {}, mixing, frozenset())
 
 
 def verify_inference(model: ir.Model) -> None:
@@ -113,13 +123,18 @@ def verify_inference(model: ir.Model) -> None:
 
 
 def _open(model: ir.Model, axes: dict[str, int], symbols: frozenset[str]) -> Batch:
-    """A model for any number of images."""
+    """A model that declares any number of images."""
     first = unusual([model])
     counts = [first, unusual([model], [first])] if counts_images(model) else [first]
-    batch = Batch(axes, {}, None, None, symbols)
+    batch = Batch(axes, {}, {}, None, {}, None, symbols)
+    sized = [batch.of(model, count) for count in counts]
     try:
-        return _proved(model, batch, [batch.of(model, count) for count in counts], grown=True, counts=counts)
+        return _proved(model, batch, sized, grown=True, counts=counts)
     except MixedError as error:
+        problem = contradiction(sized[0])
+        if problem is not None and contradiction(batch.of(model, 1)) is None:
+            logger.info("the model declares any number of images, but works with one only: %s: %s", *problem)
+            return dataclasses.replace(batch, inputs={}, single=axes)
         name = next(iter(axes))
         shape = next(dims(value) for value in model.graph.inputs if value.name == name)
         raise _no_batch(name, shape or (), _named(error.node), error.why) from error
@@ -147,15 +162,16 @@ def _proved(
         MixedError: it is none.
     """
     images = counts[0] if counts else batch.size or 1
+    states, spread = _followed(sized[0], batch, images, grown=grown)
     if len(sized) > 1:
         verify_constants(sized[0], sized[1], (counts[0], counts[1]))
-    states = _followed(sized[0], batch, images, grown=grown)
-    found = dataclasses.replace(batch, lines={str(value.name): line for value, line in states.items()})
+    lines = {str(value.name): line for value, line in states.items()}
+    found = dataclasses.replace(batch, lines=lines, spread=spread)
     _verify_single(found.of(model, 1), sized[0], found.lines)
     return found
 
 
-def _followed(sized: ir.Model, batch: Batch, images: int, *, grown: bool) -> dict[ir.Value, Line]:
+def _followed(sized: ir.Model, batch: Batch, images: int, *, grown: bool) -> tuple[dict[ir.Value, Line], Spread]:
     starts = {name: Line(axis) for name, axis in batch.inputs.items()}
     learned: dict[str, Sequence[State]] = {}
     while True:

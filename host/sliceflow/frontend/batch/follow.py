@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from sliceflow.frontend.batch.lines import At, Line, State, UnruledError, uniform_line
+from sliceflow.frontend.batch.lines import At, Line, Spread, State, UnruledError, uniform_line
 from sliceflow.frontend.batch.rules import RULES
 from sliceflow.passes.view import is_op, static_shape
 
@@ -16,7 +16,7 @@ Learned = Mapping[str, Sequence[State]]
 
 def follow(
     model: ir.Model, starts: Mapping[str, Line], images: int, learned: Learned, *, grown: bool
-) -> dict[ir.Value, Line]:
+) -> tuple[dict[ir.Value, Line], Spread]:
     """Where every value has its images.
 
     Args:
@@ -28,7 +28,8 @@ def follow(
             the batch.
 
     Returns:
-        The values that have images; all others are the same for all images.
+        The values that have images (all others are the same for all images), and the constants that repeat themselves
+        for each image.
 
     Raises:
         MixedError: a node mixes images.
@@ -40,33 +41,33 @@ def follow(
             line = uniform_line(value, images)
             if line is not None:
                 states[value] = line
+    spread: Spread = {}
     for node in model.graph:
-        for output, line in zip(node.outputs, _outputs(node, states, images, learned, grown=grown), strict=True):
+        at = At(node, states, images, spread)
+        for output, line in zip(node.outputs, _outputs(at, states, learned, grown=grown), strict=True):
             if line is not None:
                 states[output] = line
-    return states
+    return states, spread
 
 
-def _outputs(
-    node: ir.Node, states: Mapping[ir.Value, Line], images: int, learned: Learned, *, grown: bool
-) -> Sequence[State]:
-    count = len(node.outputs)
+def _outputs(at: At, states: Mapping[ir.Value, Line], learned: Learned, *, grown: bool) -> Sequence[State]:
+    node, count = at.node, len(at.node.outputs)
     inner = _reads_inside(node, states)
     if not inner and not any(value in states for value in node.inputs if value is not None):
-        return [_spread(node, images) if grown else None] * count
+        return [_spread_out(node, at.images) if grown else None] * count
     if str(node.name) in learned:
         return learned[str(node.name)]
     rule = RULES.get(node.op_type) if node.domain == "" else None
     if rule is None or inner:
         raise UnruledError(node)
     try:
-        found = rule(At(node, states, images))
+        found = rule(at)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UnruledError(node) from error  # its attributes contradict each other
     return [found] * count if found is None or isinstance(found, Line) else list(found)[:count]
 
 
-def _spread(node: ir.Node, images: int) -> State:
+def _spread_out(node: ir.Node, images: int) -> State:
     """A tensor that is the same for all images, spread out to a batch of them."""
     if not is_op(node, "Expand"):
         return None

@@ -25,6 +25,7 @@ class Line:
     per: int = 1
 
 
+Spread = dict[tuple[str, int], Line]
 State = Line | None
 """Where the images are; None for a value that is the same for all images."""
 
@@ -53,12 +54,14 @@ class At:
         node: the node.
         states: where values have their images; values that are not in it are the same for all images.
         images: how many there are.
+        spread: constants that hold the same for each image, by the node's name and the number of the input; ``repeats``
+            adds to it.
     """
 
-    def __init__(self, node: ir.Node, states: Mapping[ir.Value, Line], images: int) -> None:
+    def __init__(self, node: ir.Node, states: Mapping[ir.Value, Line], images: int, spread: Spread) -> None:
         self.node = node
         self.images = images
-        self._states = states
+        self._spread = spread
         self.lines = [None if value is None else states.get(value) for value in node.inputs]
 
     def line(self, index: int) -> State:
@@ -107,6 +110,16 @@ class At:
         """What to raise if a rule does not say."""
         return UnruledError(self.node)
 
+    def repeats(self, index: int, line: Line) -> bool:
+        """Whether input ``index`` is a constant that holds the same for each image along a line."""
+        array = constant(input_at(self.node, index))
+        if array is None or line.axis >= array.ndim or array.shape[line.axis] != self.images * line.per:
+            return False
+        if not np.all(array == np.take(array, [0], line.axis)):
+            return False
+        self._spread[str(self.node.name), index] = line
+        return True
+
     def only(self, *indices: int) -> None:
         """Refuse images on inputs other than these.
 
@@ -153,7 +166,7 @@ def broadcast(at: At, indices: Sequence[int], rank: int) -> State:
         if at.line(index) is None and input_at(at.node, index) is not None:
             shape = at.shape(index)
             place = found.axis - rank + len(shape)
-            if place >= 0 and shape[place] != 1:
+            if place >= 0 and shape[place] != 1 and not at.repeats(index, Line(place, found.per)):
                 raise at.mixed(f"its input {index} of shape {list(shape)} has other values for each image")
     return found
 

@@ -126,10 +126,10 @@ def _transpose(at: At) -> State:
 
 def _concat(at: At) -> State:
     axis = at.axis(at.number("axis", 0), next(i for i, line in enumerate(at.lines) if line is not None))
-    found = set(at.lines)
-    if len(found) > 1:
-        raise at.mixed("it joins images with a tensor that is not made of images")
     line = _line_of(at)
+    for index, other in enumerate(at.lines):
+        if other != line and not (other is None and at.repeats(index, line)):
+            raise at.mixed("it joins images with a tensor that is not made of images")
     at.apart(line, [axis], "concatenates")
     return line
 
@@ -280,14 +280,13 @@ def _recurrent(at: At) -> Sequence[State]:
     if at.number("layout", 0):
         raise at.unruled()
     at.only(0, 4, 5, 6)
-    wanted = {0: 1, 4: 0, 5: 1, 6: 1}
+    wanted, per = {0: 1, 4: 0, 5: 1, 6: 1}, _line_of(at).per
     for index, axis in wanted.items():
         line, value = at.line(index), input_at(at.node, index)
         if line is not None and line.axis != axis:
             raise at.mixed(f"it steps along axis {line.axis} of its input {index}, where the images are")
-        if line is None and value is not None and at.shape(index)[axis] != 1:
+        if line is None and value is not None and not at.repeats(index, Line(axis, per)):
             raise at.mixed(f"its input {index} has other values for each image")
-    per = _line_of(at).per
     return [Line(2, per), Line(1, per), Line(1, per)]
 
 

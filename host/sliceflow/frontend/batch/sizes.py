@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from sliceflow.frontend.batch.lines import Line, MixedError, uniform_line
+from sliceflow.errors import UserError
+from sliceflow.frontend.batch.lines import Line, MixedError, Spread, uniform_line
+from sliceflow.frontend.nodes import verify_windows
 from sliceflow.frontend.shapes import set_input_shapes
 from sliceflow.passes.edit import add_initializer
-from sliceflow.passes.view import constant, dims, input_at, integers, is_op, static_shape
+from sliceflow.passes.view import attribute, constant, dims, input_at, integers, is_op, static_shape
 
 _SIZES = {
     *(("ConstantOfShape", 0), ("Expand", 1), ("Pad", 1), ("Reshape", 1), ("Split", 1), ("Tile", 1), ("TopK", 1)),
@@ -73,6 +75,35 @@ def rewrite_targets(model: ir.Model, lines: Mapping[str, Line], images: int) -> 
             size = 1 if is_op(node, "Expand") else line.per * images
             wanted = np.array([*target[:place], size, *target[place + 1 :]], np.int64)
             node.replace_input_with(index, add_initializer(model.graph, wanted, f"{node.name}_shape"))
+
+
+def contradiction(model: ir.Model) -> tuple[str, str] | None:
+    """The node with which a model cannot run at the sizes it has, and why; None if its layers and reshapes can."""
+    try:
+        verify_windows(model)
+    except UserError as error:
+        return error.where, error.what
+    for node in model.graph:
+        if not is_op(node, "Reshape") or attribute(node, "allowzero", 0):
+            continue
+        before, target = static_shape(input_at(node, 0)), integers(input_at(node, 1))
+        if before is None or target is None:
+            continue
+        try:
+            np.broadcast_to(np.int8(0), before).reshape([before[i] if s == 0 else s for i, s in enumerate(target)])
+        except (IndexError, ValueError):
+            return f"node {node.name} (Reshape)", f"it reshapes {list(before)} to {target}"
+    return None
+
+
+def rewrite_constants(model: ir.Model, spread: Spread, images: int) -> None:
+    """Give constants that hold the same for each image another number of images."""
+    for node in model.graph:
+        for index, value in enumerate(node.inputs):
+            line, array = spread.get((str(node.name), index)), constant(value)
+            if line is not None and array is not None:
+                fewer = np.repeat(np.take(array, [0], line.axis), images * line.per, line.axis)
+                node.replace_input_with(index, add_initializer(model.graph, fewer, f"{node.name}_input_{index}"))
 
 
 def counts_images(model: ir.Model) -> bool:
