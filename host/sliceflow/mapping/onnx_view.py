@@ -166,9 +166,10 @@ def with_live_scales(weights: Weights, bias: ir.Value | None, source: Quant) -> 
         return weights
     accumulator = source.scale * weights.scale
     reach = max(source.high - source.zero_point, source.zero_point - source.low)
-    share = np.abs(weights.values.astype(np.int64)).reshape(count, -1).sum(axis=1) * reach * accumulator
-    lost = (np.abs(real) >= _ACCUMULATOR_SPAN * accumulator) & (share <= _FLOAT32_STEP * np.abs(real))
-    dead = (weights.scale == 0) | lost
+    dead = np.abs(real) >= _ACCUMULATOR_SPAN * accumulator
+    for channel in np.flatnonzero(dead):
+        largest = int(np.abs(weights.values[channel].astype(np.int64)).sum()) * reach * accumulator[channel]
+        dead[channel] = largest <= _FLOAT32_STEP * abs(real[channel])
     if not dead.any():
         return weights
     needed = np.abs(real) * _FLOAT32_STEP / source.scale
