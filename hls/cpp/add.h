@@ -37,7 +37,7 @@ void add(LayerDescriptor d, Strip strip, hls::stream<Partials<C>>& partials, hls
 #pragma HLS pipeline II = 1
 #pragma HLS dependence variable = accumulators inter false
         const Partials<C> partial = partials.read();
-        const Sums<C> total = pass == 0 ? add_lanes<C>(bias, partial) : add_lanes<C>(accumulators[n], partial);
+        const Sums<C> total = add_lanes<C>(pass == 0 ? bias : accumulators[n], partial);
         if (pass + 1 == pass_count) {
           sums.write(total);
         } else {

@@ -54,49 +54,80 @@ template <class C>
 Frame<C> rotate(bool pointwise, const FrameRow& row, const FrameColumns& columns, unsigned inside,
                 const Word<C> words[TAP_WORDS]) {
 #pragma HLS inline
-  const bool whole = inside == ALL_TAPS;  // most frames: a shorter path for the simulation
   Frame<C> frame;
   for (int tap = 0; tap < TAPS; ++tap) {
 #pragma HLS unroll
     const int outside = row.used >> tap & 1 ? PADDING_WORD : ZERO_WORD;
-    frame.tap[tap] = words[whole || inside >> tap & 1 ? bank_of(pointwise, row, columns, tap) : outside];
+    frame.tap[tap] = words[inside >> tap & 1 ? bank_of(pointwise, row, columns, tap) : outside];
   }
   return frame;
 }
 
+// The words that taps choose from, as synthesis has them: the banks' and those without a bank.
 template <class C>
-void cvt(LayerDescriptor d, Strip strip, const Banks<C>& banks, hls::stream<FrameRow>& frame_rows,
-         hls::stream<Frame<C>>& frames) {
-  const bool pointwise = d.op == OP_POINTWISE;
-  const Coordinate right = coordinate(d.stride_x);
-  const int right_modulo = d.stride_x % TAPS;
-  const int width = d.conv_width;
-  const int64_t row_count = static_cast<int64_t>(d.out_count) * passes(d) * strip.map_rows;
-  Word<C> words[TAP_WORDS];
-#pragma HLS array_partition variable = words complete
+struct PlainTapWords {
+  Word<C> word[TAP_WORDS];
+};
+
+template <class C>
+void prepare(const LayerDescriptor& d, PlainTapWords<C>& words) {
+#pragma HLS inline
   accumulator_t<C> padding;
   from_bits(d.pad_value, padding);
   for (int lane = 0; lane < C::CPI; ++lane) {
 #pragma HLS unroll
-    words[PADDING_WORD].lane[lane] = static_cast<activation_t<C>>(padding);
-    words[ZERO_WORD].lane[lane] = 0;
+    words.word[PADDING_WORD].lane[lane] = static_cast<activation_t<C>>(padding);
+    words.word[ZERO_WORD].lane[lane] = 0;
   }
-  for (int64_t n = 0; n < row_count; ++n) {
-#pragma HLS loop_tripcount min = 1 max = 262144
-    const FrameRow row = frame_rows.read();
-    FrameColumns columns = {row.columns, row.modulo};
-    for (int x = 0; x < width; ++x) {
+}
+
+// The frames of one row of the map.
+template <class C>
+void write_row(const LayerDescriptor& d, const FrameRow& row, const Banks<C>& banks, PlainTapWords<C>& words,
+               hls::stream<Frame<C>>& frames) {
+#pragma HLS inline
+  const bool pointwise = d.op == OP_POINTWISE;
+  const Coordinate right = coordinate(d.stride_x);
+  const int right_modulo = d.stride_x % TAPS;
+  const int width = d.conv_width;
+  FrameColumns columns = {row.columns, row.modulo};
+  for (int x = 0; x < width; ++x) {
 #pragma HLS loop_tripcount min = 1 max = 224
 #pragma HLS pipeline II = 1
-      const unsigned columns_inside = inside_mask(columns.axis, d.in_width);
-      const bool pixel_inside = (row.inside & columns_inside & 1) != 0;
-      const unsigned inside = row.used & (pointwise ? (pixel_inside ? ALL_TAPS : 0u) : cross(row.inside, columns_inside));
-      read_banks<C>(pointwise, row, columns, columns_inside, banks, words);
-      frames.write(rotate<C>(pointwise, row, columns, inside, words));
-      columns.axis = move_axis(columns.axis, right);
-      columns.modulo = columns.modulo + right_modulo >= TAPS ? columns.modulo + right_modulo - TAPS
-                                                             : columns.modulo + right_modulo;
-    }
+    const unsigned columns_inside = inside_mask(columns.axis, d.in_width);
+    const bool pixel_inside = (row.inside & columns_inside & 1) != 0;
+    const unsigned inside = row.used & (pointwise ? (pixel_inside ? ALL_TAPS : 0u) : cross(row.inside, columns_inside));
+    read_banks<C>(pointwise, row, columns, columns_inside, banks, words.word);
+    frames.write(rotate<C>(pointwise, row, columns, inside, words.word));
+    columns.axis = move_axis(columns.axis, right);
+    columns.modulo = columns.modulo + right_modulo >= TAPS ? columns.modulo + right_modulo - TAPS
+                                                           : columns.modulo + right_modulo;
+  }
+}
+
+}  // namespace sliceflow
+
+#ifdef SLICEFLOW_FAST_SIMULATION
+#include "sim/fast_cvt.h"
+#else
+namespace sliceflow {
+template <class C>
+using TapWords = PlainTapWords<C>;
+}
+#endif
+
+namespace sliceflow {
+
+template <class C>
+void cvt(LayerDescriptor d, Strip strip, const Banks<C>& banks, hls::stream<FrameRow>& frame_rows,
+         hls::stream<Frame<C>>& frames) {
+  const int64_t row_count = static_cast<int64_t>(d.out_count) * passes(d) * strip.map_rows;
+  TapWords<C> words;
+#pragma HLS array_partition variable = words.word complete
+  prepare<C>(d, words);
+  for (int64_t n = 0; n < row_count; ++n) {
+#pragma HLS loop_tripcount min = 1 max = 262144
+    write_row<C>(d, frame_rows.read(), banks, words, frames);
   }
 }
 

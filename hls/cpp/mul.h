@@ -9,14 +9,23 @@
 
 namespace sliceflow {
 
+// Weights of whole beats: those of a block, and some that nobody uses.
+template <class C>
+constexpr int BEAT_WEIGHTS() {
+  return BEAT_BYTES * 8 / C::WEIGHT_BITS;
+}
+template <class C>
+constexpr int SHADOW_WEIGHTS() {
+  return (BLOCK_WEIGHTS<C>() + BEAT_WEIGHTS<C>() - 1) / BEAT_WEIGHTS<C>() * BEAT_WEIGHTS<C>();
+}
+
 // Takes the weights of one beat into the shadow registers.
 template <class C>
-void take_beat(const Beat& beat, int index, weight_t<C> block[BLOCK_WEIGHTS<C>()]) {
+void take_beat(const Beat& beat, int index, weight_t<C> shadow[SHADOW_WEIGHTS<C>()]) {
 #pragma HLS inline
-  const int per_beat = BEAT_BYTES * 8 / C::WEIGHT_BITS;
-  for (int k = 0; k < per_beat; ++k) {
+  for (int k = 0; k < BEAT_WEIGHTS<C>(); ++k) {
 #pragma HLS unroll
-    if (index * per_beat + k < BLOCK_WEIGHTS<C>()) weight_from_beat<C::WEIGHT_BITS>(beat, k, block[index * per_beat + k]);
+    weight_from_beat<C::WEIGHT_BITS>(beat, k, shadow[index * BEAT_WEIGHTS<C>() + k]);
   }
 }
 
@@ -47,12 +56,19 @@ Partials<C> pass_on(const Frame<C>& frame) {
   return result;
 }
 
+// The operations that take no sums over lanes.
+template <class C>
+Partials<C> by_lane(uint32_t op, const Frame<C>& frame, const weight_t<C> block[BLOCK_WEIGHTS<C>()]) {
+#pragma HLS inline
+  return op == OP_DEPTHWISE ? depthwise<C>(frame, block) : pass_on<C>(frame);
+}
+
 // One pass: `pixels` frames are multiplied while the `ahead` beats of the next pass' weights come in, so that a pass takes
 // as many clocks as the longer of the two.
 template <class C>
-void mul_pass(uint32_t op, int pixels, int ahead, const WeightArray<C>& array, const weight_t<C> now[BLOCK_WEIGHTS<C>()],
-              weight_t<C> next[BLOCK_WEIGHTS<C>()], hls::stream<Frame<C>>& frames, hls::stream<Beat>& beats,
-              hls::stream<Partials<C>>& partials) {
+void mul_pass(uint32_t op, int pixels, int ahead, const PlainWeightArray<C>& array,
+              const weight_t<C> now[BLOCK_WEIGHTS<C>()], weight_t<C> next[SHADOW_WEIGHTS<C>()],
+              hls::stream<Frame<C>>& frames, hls::stream<Beat>& beats, hls::stream<Partials<C>>& partials) {
   const int clocks = larger(pixels, ahead);
   for (int n = 0; n < clocks; ++n) {
 #pragma HLS loop_tripcount min = 1 max = 8192
@@ -60,21 +76,28 @@ void mul_pass(uint32_t op, int pixels, int ahead, const WeightArray<C>& array, c
     if (n < ahead) take_beat<C>(beats.read(), n, next);
     if (n < pixels) {
       const Frame<C> frame = frames.read();
-      if (op == OP_DEPTHWISE) {
-        partials.write(depthwise<C>(frame, now));
-      } else if (op == OP_PASS) {
-        partials.write(pass_on<C>(frame));
-      } else {
-        partials.write(array.multiply(frame));
-      }
+      partials.write(op == OP_DEPTHWISE || op == OP_PASS ? by_lane<C>(op, frame, now) : array.multiply(frame));
     }
   }
 }
 
+}  // namespace sliceflow
+
+#ifdef SLICEFLOW_FAST_SIMULATION
+#include "sim/fast_mul.h"
+#else
+namespace sliceflow {
+template <class C>
+using WeightArray = PlainWeightArray<C>;
+}
+#endif
+
+namespace sliceflow {
+
 template <class C>
 void mul(LayerDescriptor d, Strip strip, hls::stream<Frame<C>>& frames, hls::stream<Beat>& beats,
          hls::stream<Partials<C>>& partials) {
-  weight_t<C> next[BLOCK_WEIGHTS<C>()];
+  weight_t<C> next[SHADOW_WEIGHTS<C>()];
   weight_t<C> now[BLOCK_WEIGHTS<C>()];
   WeightArray<C> array;
 #pragma HLS array_partition variable = next complete

@@ -14,6 +14,5 @@
 #define SLICEFLOW_REGION_END
 #define SLICEFLOW_MEMORY(type, name) type name
 #else
-#include "sim/copy_frame.h"
 #include "sim/region.h"
 #endif

@@ -50,12 +50,3 @@ class PlainWeightArray {
 };
 
 }  // namespace sliceflow
-
-#ifdef SLICEFLOW_FAST_SIMULATION
-#include "sim/fast_weight_array.h"
-#else
-namespace sliceflow {
-template <class C>
-using WeightArray = PlainWeightArray<C>;
-}
-#endif

@@ -3,6 +3,7 @@
 //
 // A stream is bounded. A process that reads an empty one or writes a full one hands over to the others (region.h). Capacity is
 // the larger of the declared depth and SLICEFLOW_SIMULATION_DEPTH: deep streams make few switches; 0 simulates the real depths.
+// Vector code works on elements where they stand: peek and pop, room and push.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,18 @@
 
 namespace hls {
 
-// How an element enters a stream; a type may have a faster way of its own.
+// Copies an element. Compilers copy structures in pieces of 16 bytes, and a load of 32 that follows must wait for both stores.
 template <typename T>
 void copy_element(T& to, const T& from) {
+#if defined(__AVX__)
+  typedef char Piece __attribute__((vector_size(32), aligned(1), may_alias));
+  if (sizeof(T) % sizeof(Piece) == 0) {
+    for (size_t k = 0; k < sizeof(T) / sizeof(Piece); ++k) {
+      reinterpret_cast<Piece*>(&to)[k] = reinterpret_cast<const Piece*>(&from)[k];
+    }
+    return;
+  }
+#endif
   to = from;
 }
 
@@ -34,16 +44,37 @@ class stream<T, 0> : private sliceflow_sim::Channel {
   T read() {
     if (__builtin_expect(is_empty(), 0)) wait_for_data();
     note_reader();
-    const uint32_t slot = taken_++ & mask_;
-    return ring_[slot];
+    T value;
+    copy_element(value, ring_[taken_++ & mask_]);
+    return value;
   }
   void read(T& value) { value = read(); }
 
   void write(const T& value) {
     if (__builtin_expect(is_full(), 0)) wait_for_room();
     note_writer();
-    copy_element(ring_[put_ & mask_], value);
-    ++put_;
+    copy_element(ring_[put_++ & mask_], value);
+  }
+
+  // Number of elements that can be read; at least one.
+  int await_data() {
+    if (__builtin_expect(is_empty(), 0)) wait_for_data();
+    return static_cast<int>(used());
+  }
+  const T& peek(int k) const { return ring_[(taken_ + k) & mask_]; }  // the one that is read after k others
+  void pop(int count) {
+    note_reader();
+    taken_ += count;
+  }
+  // Number of elements that can be written; at least one.
+  int await_room() {
+    if (__builtin_expect(is_full(), 0)) wait_for_room();
+    return static_cast<int>(limit() - used());
+  }
+  T& room(int k) { return ring_[(put_ + k) & mask_]; }  // where the one goes that is written after k others
+  void push(int count) {
+    note_writer();
+    put_ += count;
   }
 
   bool empty() const { return is_empty(); }
