@@ -22,8 +22,8 @@ from sliceflow.onnx_runtime import default_refusal
 
 logger = logging.getLogger(__name__)
 
-_REST = 64 << 20
-"""Bytes that a file may have besides its tensors."""
+LARGEST_WEIGHTS = MAX_FILE_BYTES - (64 << 20)
+"""Bytes of the tensors that one file holds; the rest is for the graph."""
 _LARGE = 1024
 """Bytes from which on a tensor goes into the external file."""
 _ALIGNMENT = 4096
@@ -49,7 +49,7 @@ def serialize(model: ir.Model, where: str, *, source: Path | None = None, must_l
     Raises:
         UserError: it is larger than one file may be, or ONNX Runtime refuses it.
     """
-    if tensor_bytes(model) > MAX_FILE_BYTES - _REST:
+    if tensor_bytes(model) > LARGEST_WEIGHTS:
         raise UserError(
             "the model cannot be written as one file",
             where=where,
@@ -72,9 +72,7 @@ def serialize(model: ir.Model, where: str, *, source: Path | None = None, must_l
     return data
 
 
-def write_model(
-    model: ir.Model, path: Path, *, source: Path | None = None, limit: int = MAX_FILE_BYTES - _REST
-) -> None:
+def write_model(model: ir.Model, path: Path, *, source: Path | None = None, limit: int = LARGEST_WEIGHTS) -> None:
     """Write a model, whole or not at all, and only if ONNX Runtime loads it with its default options.
 
     A model whose weights have more bytes than ``limit`` keeps them in a file beside it, ``NAME.CHECKSUM.data``; that of

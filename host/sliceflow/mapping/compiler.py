@@ -21,7 +21,8 @@ from sliceflow.mapping.lower import DoesNotFitError
 from sliceflow.mapping.lowered import Lowered, lower_layers
 from sliceflow.mapping.partition import Partition, is_glue, partition
 from sliceflow.mapping.plan import Refusal
-from sliceflow.mapping.schedule import Action, Scheduler
+from sliceflow.mapping.schedule import Action, CpuWork, Scheduler
+from sliceflow.mapping.submodel import verify_size
 from sliceflow.mapping.unroll import unroll_stems
 from sliceflow.passes.macs import macs_of
 from sliceflow.passes.view import constant, is_op, static_shape
@@ -156,6 +157,9 @@ def map_model(
             return Mapped(bound, merged, merged, (), None)
         final = unroll_stems(merged, profile) if unroll else merged
         actions = Scheduler(bound, final).run()
+        for action in actions:
+            if isinstance(action, CpuWork):
+                verify_size(action.nodes)
         try:
             return Mapped(bound, merged, final, actions, lower_layers(actions, profile))
         except DoesNotFitError as error:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import onnx
 import onnx_ir as ir
 
+from sliceflow.errors import UserError
 from sliceflow.frontend import serialize
+from sliceflow.frontend.write import LARGEST_WEIGHTS
 from sliceflow.frontend.written_opset import remember_opset, source_opset
 
 
@@ -40,6 +42,29 @@ def cut(model: ir.Model, nodes: Sequence[ir.Node], inputs: Sequence[ir.Value], o
         island.graph.register_initializer(value)
     remember_opset(island, source_opset(model))
     return serialize(island, f"CPU layers {', '.join(repr(node.name) for node in nodes[:3])}", must_load=False)
+
+
+def verify_size(nodes: Sequence[ir.Node], limit: int = LARGEST_WEIGHTS) -> None:
+    """Refuse nodes for the CPU that ``cut`` could not write, before anything else is done.
+
+    Args:
+        nodes: those of one CPU layer.
+        limit: bytes of their constants.
+
+    Raises:
+        UserError: they have more.
+    """
+    sizes = {
+        name: value.const_value.nbytes for name, value in _constants(nodes).items() if value.const_value is not None
+    }
+    if sum(sizes.values()) > limit:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise UserError(
+            "a layer on the CPU has more weights than an artifact can hold",
+            where=f"nodes {', '.join(repr(node.name) for node in nodes[:3])}; tensor {largest!r}",
+            why=f"its model is one protobuf file of less than 2 GiB, and its weights have {sum(sizes.values())} bytes",
+            fix="`sliceflow check` says why it is on the CPU; choose a profile that takes it, or split it",
+        )
 
 
 def _constants(nodes: Sequence[ir.Node]) -> dict[str, ir.Value]:

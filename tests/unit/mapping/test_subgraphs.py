@@ -5,9 +5,11 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from sliceflow.errors import UserError
 from sliceflow.frontend import load_model
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
+from sliceflow.mapping.submodel import verify_size
 from sliceflow.runtime import Session
 from tests.support.models import Graph, run_model
 
@@ -39,3 +41,13 @@ def test_a_branch_stays_in_its_if(shift):
         (found,) = session.run(None, {"x": x})
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert np.any(expected) == (shift > 0)
+
+
+def test_weights_that_no_file_holds_are_refused_with_the_node():
+    g = Graph(1)
+    model = load_model(g.model(g.node("MatMul", g.input("N", 30), g.random(30, 40))))
+    verify_size(list(model.graph), limit=4800)
+    with pytest.raises(UserError, match="more weights than an artifact can hold") as caught:
+        verify_size(list(model.graph), limit=4799)
+    assert "matmul0" in caught.value.where
+    assert "4800 bytes" in caught.value.why
