@@ -15,6 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from scripts.figures.record import table, write
+from sliceflow.hardware.cycles import caveat
+from sliceflow.hardware.profile import Profile
 from tests.support import light_models
 
 PROFILES = ("fp32-4x4", "int8-8x8")
@@ -93,6 +95,8 @@ def page(results: list[dict[str, Any]]) -> str:
         "its ideal cycles. Peak memory is that of a process which loads, quantizes (int8, two images) and compiles.",
         table(header, rows),
     ]
+    caveats = [caveat(Profile.load(name)) for name in dict.fromkeys(found["profile"] for found in results)]
+    parts += [f"*Predicted*: {text}." for text in caveats if text]
     if simulated:
         parts.append(
             "*Error*: the network with seeded random weights, quantized, on csim against ONNX Runtime's run of the\n"

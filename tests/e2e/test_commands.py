@@ -212,6 +212,18 @@ def test_bench_labels_every_number(folder, tmp_path, capsys):
     assert fpga_part["ms"] == pytest.approx(1e3 * totals["predicted_cycles"] / (totals["mhz"] * 1e6))
 
 
+def test_float_cycles_are_said_to_have_no_kernel_behind_them(folder, tmp_path, capsys):
+    said = "no kernel stands behind the cycles of fp32-4x4"
+    deploy = ("deploy", folder / "m.onnx", "--profile", "fp32-4x4", "--output", tmp_path / "f")
+    bench = ("bench", tmp_path / "f", "--threads", "1", "--repeats", "1", "--warmup", "0")
+    for command, totals in ((deploy, lambda found: found["totals"]), (bench, lambda found: found["fpga"]["totals"])):
+        capsys.readouterr()
+        assert main([*map(str, command)]) == 0
+        assert said in " ".join(capsys.readouterr().out.split())
+        assert said in totals(call(capsys, *command))["cycles_caveat"]
+    assert call(capsys, "bench", folder / "a", *bench[2:])["fpga"]["totals"]["cycles_caveat"] == ""
+
+
 def test_bench_with_labels(folder, tmp_path, capsys):
     np.savez(tmp_path / "labelled.npz", x=np.load(folder / "x.npy"), label=np.arange(5) % 4)
     models = ("--model", folder / "m.onnx", "--quantized", folder / "q.onnx", "--threads", "1", "--repeats", "2")

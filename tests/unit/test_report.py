@@ -1,5 +1,6 @@
 """Figures and tables: percentiles, units, transfers, and the two ways to draw a table."""
 
+import dataclasses
 import io
 
 import pytest
@@ -7,8 +8,11 @@ import pytest
 from sliceflow.bench import BenchOptions
 from sliceflow.bench.measure import measure, percentile
 from sliceflow.errors import UserError
+from sliceflow.hardware.cycles import caveat
+from sliceflow.hardware.profile import Profile
 from sliceflow.hardware.transfer import LINKS, crossing_bytes
 from sliceflow.report.compilation import compilation_json
+from sliceflow.report.lanes import lanes_json
 from sliceflow.report.tables import Table, count, share, size, write_table
 from tests.support import tiny_program
 
@@ -59,6 +63,18 @@ def test_compilation_report():
     assert totals["lanes_used"] == conv["macs"] / (84 * 9 * 16) == 15 / 32
     assert totals["predicted_ms"] == pytest.approx(1e3 * 3 * 42 / 300e6)
     assert (totals["fpga_layers"], totals["cpu_layers"], totals["transforms"], totals["launches"]) == (1, 0, 2, 1)
+
+
+def test_cycles_of_float_profiles_say_that_no_kernel_stands_behind_them():
+    program = tiny_program.tiny_program()
+    assert compilation_json(program, "")["totals"]["cycles_caveat"] == caveat(program.profile)
+    for name in Profile.names():
+        profile = Profile.load(name)
+        text = caveat(profile)
+        assert (profile.kind == "float") == bool(text)
+        document = lanes_json(program, dataclasses.replace(program, profile=profile))
+        assert document["cycles_caveat"] == caveat(program.profile)
+    assert "fp32-4x4: the cycle model is validated on the integer RTL only" in caveat(Profile.load("fp32-4x4"))
 
 
 class Terminal(io.StringIO):

@@ -14,6 +14,7 @@ from sliceflow.bench.measure import measure
 from sliceflow.devices.base import Device
 from sliceflow.errors import UserError
 from sliceflow.graph.program import CpuStep, FpgaStep, Program, TransformStep
+from sliceflow.hardware.cycles import caveat
 from sliceflow.hardware.transfer import LINKS, Link, crossing_bytes
 from sliceflow.machine import cores, cpu_model
 from sliceflow.onnx_runtime import user_session
@@ -150,6 +151,7 @@ def _totals(
         "mhz": program.profile.mhz,
         "ideal_cycles": sum(layer.ideal_cycles for layer in layers),
         "predicted_cycles": predicted,
+        "cycles_caveat": caveat(program.profile),
         "simulated_cycles": simulated,
         "launches": launches,
         "bytes_to_device": crossings["to_device"][1],

@@ -62,4 +62,6 @@ def _print(document: dict[str, Any]) -> None:
         f"predicted: {count(totals['predicted_cycles'])} cycles, {totals['predicted_ms']:.3f} ms, "
         f"{share(totals['lanes_used'])} of the array's products are useful"
     )
+    if totals["cycles_caveat"]:
+        output.line(totals["cycles_caveat"])
     output.line(f"weights {size(totals['weight_bytes'])}, activations {size(totals['activation_bytes'])}")

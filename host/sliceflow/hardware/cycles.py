@@ -3,7 +3,8 @@
 ``ideal_cycles`` is the contract's bound: every multiplier busy in every clock. ``predict`` follows the RTL kernel with
 memory ports of 64 bytes a clock: strips are loaded while the strip before computes, weights while the pass before
 computes, results stream out behind the last pass of their output group. tests/rtl/test_cycles.py holds it to 2 % of the
-simulated kernel's own clocks for each layer.
+simulated kernel's own clocks for each layer. There is no RTL kernel for float arithmetic, so that nothing holds the
+cycles of float profiles: ``caveat`` says so, and so does whatever prints them.
 """
 
 from __future__ import annotations
@@ -47,6 +48,13 @@ class CycleEstimate:
     restart: int
     tail: int
     gap: int
+
+
+def caveat(profile: Profile) -> str:
+    """What readers of a profile's predicted cycles must know; empty if a kernel stands behind them."""
+    if profile.kind == "int":
+        return ""
+    return f"no kernel stands behind the cycles of {profile.name}: the cycle model is validated on the integer RTL only"
 
 
 def ideal_cycles(layer: Descriptor, profile: Profile) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sliceflow.graph.program import FpgaStep, Layer, Program
+from sliceflow.hardware.cycles import caveat
 from sliceflow.report.shares import MacShare
 
 
@@ -56,6 +57,7 @@ def _totals(program: Program) -> dict[str, Any]:
         "ideal_cycles": ideal,
         "predicted_cycles": predicted,
         "predicted_ms": 1e3 * predicted / (program.profile.mhz * 1e6),
+        "cycles_caveat": caveat(program.profile),
         "lanes_used": macs.fpga / (ideal * program.profile.multipliers) if ideal else 0.0,
         "weight_bytes": int(program.weights.size),
         "program_bytes": int(program.program.size),

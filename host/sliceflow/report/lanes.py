@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from sliceflow.graph.program import Layer, Program
+from sliceflow.hardware.cycles import caveat
 from sliceflow.report.tables import Table, count
 
 
@@ -42,6 +43,7 @@ def lanes_json(before: Program, after: Program) -> dict[str, Any]:
         ],
         "predicted_cycles_before": _cycles(before),
         "predicted_cycles_after": _cycles(after),
+        "cycles_caveat": caveat(before.profile),
         "lanes_used_before": _share(before),
         "lanes_used_after": _share(after),
     }

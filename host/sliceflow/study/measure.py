@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sliceflow.errors import UserError
 from sliceflow.frontend import serialize
 from sliceflow.graph.program import Program
+from sliceflow.hardware.cycles import caveat
 from sliceflow.hardware.profile import Profile
 from sliceflow.onnx_runtime import exact_session
 from sliceflow.passes.layer_costs import layer_costs
@@ -90,7 +91,7 @@ class Hardware:
         activation_bytes: size of the activation memory.
         accuracy: of the quantized network, *simulated*: the device's integers; None if it was not run.
         device: which one.
-        notes: what quantization had to say.
+        notes: what quantization had to say, and what the cycles are worth.
     """
 
     profile: str
@@ -222,5 +223,5 @@ def _hardware(built: Built, exam: Exam, device: str | None) -> Hardware:
         activation_bytes=totals["activation_bytes"],
         accuracy=accuracy,
         device=device or "",
-        notes=built.notes,
+        notes=(*built.notes, *filter(None, [caveat(built.program.profile)])),
     )

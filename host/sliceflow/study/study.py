@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sliceflow.errors import SliceflowError, UserError
+from sliceflow.hardware.cycles import caveat
 from sliceflow.pruning.recipes.recipe import Recipe
 from sliceflow.pruning.recipes.sources import build_model, build_task, check_fit
 from sliceflow.pruning.training.threads import use_threads
@@ -105,6 +106,7 @@ def run_study(
     rows = summarize(documents)
     plain_recipe = recipe.to_json()
     warnings = cautions(study, plain_recipe, rows, documents[0]["measurement"]["accuracy"]["examples"])
+    warnings += filter(None, [caveat(profile)])
     manifest = {"checksum": store.checksum, "identity": store.identity, "run": facts}
     results = Results(plain_recipe, study, deploy, manifest, rows, fronts(rows), warnings, failed)
     write_json(folder / "results.json", results.to_json())

@@ -76,6 +76,8 @@ def _print(document: dict[str, Any]) -> None:
         content.add(part["part"], f"{part['ms']:.3f}", part["label"], part["basis"])
     content.add("total", f"{totals['total_ms']:.3f}", "predicted", "sum of the parts, nothing overlapped")
     output.table(content)
+    if totals["cycles_caveat"]:
+        output.line(totals["cycles_caveat"])
 
 
 def _print_answers(found: dict[str, Any]) -> None:

@@ -155,6 +155,8 @@ def _print_alignment(aligned: dict[str, Any]) -> None:
     cycles = _pair(lanes["predicted_cycles_before"], lanes["predicted_cycles_after"])
     used = f"{lanes['lanes_used_before']:.1%} -> {lanes['lanes_used_after']:.1%}"
     output.line(f"aligned to {lanes['profile']}: predicted cycles {cycles}, lanes used {used}")
+    if lanes["cycles_caveat"]:
+        output.line(lanes["cycles_caveat"])
     if not aligned["changed"]:
         output.line("no channel was dropped: the outputs are the same")
         return
