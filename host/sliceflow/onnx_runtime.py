@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -83,6 +84,7 @@ def exact_session(
     where: str,
     level: Level | None = None,
     folder: Path | None = None,
+    weights: Mapping[str, NDArray[Any]] | None = None,
 ) -> OnnxSession:
     """A session that computes what the model means, on every processor.
 
@@ -96,13 +98,15 @@ def exact_session(
         level: of ONNX Runtime's graph optimizations. If omitted ``extended`` for models with quantizers, and ``all``
             for others. ``none`` opens fastest, and is safe from rewrites with faults of their own.
         folder: where the external data of a serialized model lie.
+        weights: external data of a serialized model that are in memory instead, by the names of the initializers.
 
     Raises:
         UserError: ONNX Runtime is missing or refuses the model.
     """
     level = level or ("extended" if _is_quantized(model) else "all")
     entries = _EXACT if folder is None else {**_EXACT, _FOLDER: str(folder)}
-    return _open(model, threads, where, [(level, entries), ("none", entries)][: 1 if level == "none" else 2])
+    choices: list[tuple[Level, Mapping[str, str]]] = [(level, entries), ("none", entries)]
+    return _open(model, threads, where, choices[: 1 if level == "none" else 2], weights or {})
 
 
 def user_session(
@@ -139,7 +143,11 @@ def default_refusal(model: bytes | str | Path) -> str:
 
 
 def _open(
-    model: bytes | str | Path, threads: int | None, where: str, choices: Sequence[tuple[Level, Mapping[str, str]]]
+    model: bytes | str | Path,
+    threads: int | None,
+    where: str,
+    choices: Sequence[tuple[Level, Mapping[str, str]]],
+    weights: Mapping[str, NDArray[Any]] = MappingProxyType({}),
 ) -> OnnxSession:
     """The first of several choices of optimization level and configuration that ONNX Runtime accepts."""
     try:
@@ -162,6 +170,9 @@ def _open(
         options.graph_optimization_level = levels[level]
         for key, value in entries.items():
             options.add_session_config_entry(key, value)
+        if weights:
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+            options.add_external_initializers(list(weights), values)
         try:
             with _nameable(model, options) as source:
                 session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -15,6 +15,8 @@ from sliceflow.onnx_runtime import OnnxSession, exact_session
 
 logger = logging.getLogger(__name__)
 
+_LARGE = 1 << 16
+"""Bytes from which on a tensor is handed over in memory."""
 _OPEN_SIZES = (64, 224, 32, 16, 8)
 """Sizes to try for dimensions that the model leaves open, except the batch."""
 
@@ -31,16 +33,26 @@ def largest_difference(before: ir.Model | bytes | Path, after: ir.Model, *, seed
         The largest difference of an output element, as a share of the largest element of that output; infinite if
         shapes, types or integers differ. None if the first model cannot be run.
     """
+    feed, expected = _expected(before, after, seed)
+    if expected is None:
+        return None
+    found = _Runner(after).run(feed)
+    if found is None or len(found) != len(expected):
+        return float("inf")
+    return max((_difference(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
+
+
+def _expected(
+    before: ir.Model | bytes | Path, after: ir.Model, seed: int
+) -> tuple[dict[str, NDArray[Any]], list[NDArray[Any]] | None]:
+    """A feed that the first model takes, and its outputs; the session, which may be large, goes."""
     reference = _Runner(before)
     for size in _OPEN_SIZES:
         feed = random_feed(after, seed, size)
         expected = reference.run(feed) if feed is not None else None
         if feed is not None and expected is not None:
-            found = _Runner(after).run(feed)
-            if found is None or len(found) != len(expected):
-                return float("inf")
-            return max((_difference(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
-    return None
+            return feed, expected
+    return {}, None
 
 
 def random_feed(model: ir.Model, seed: int, open_size: int) -> dict[str, NDArray[Any]] | None:
@@ -72,8 +84,8 @@ class _Runner:
     def __init__(self, model: ir.Model | bytes | Path) -> None:
         self._session: OnnxSession | None = None
         try:
-            source = ir.to_proto(model).SerializeToString() if isinstance(model, ir.Model) else model
-            self._session = exact_session(source, where="a model to compare", level="none")
+            source, weights = _detached(model) if isinstance(model, ir.Model) else (model, {})
+            self._session = exact_session(source, where="a model to compare", level="none", weights=weights)
         except Exception as error:  # protobuf has no base class for its errors
             logger.info("ONNX Runtime cannot load the model: %s", error)
 
@@ -86,6 +98,21 @@ class _Runner:
         except UserError as error:
             logger.info("ONNX Runtime cannot run the model: %s", error)
             return None
+
+
+def _detached(model: ir.Model) -> tuple[bytes, dict[str, NDArray[Any]]]:
+    """A model as a message without its large weights, which a message may not be able to hold, and these."""
+    copy, weights = model.clone(), dict[str, NDArray[Any]]()
+    for name, value in copy.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is None or tensor.nbytes < _LARGE:
+            continue
+        array = tensor.numpy()
+        if array.dtype.kind in "fiub" and array.nbytes == tensor.nbytes:
+            weights[name] = np.ascontiguousarray(array)
+            place = ir.ExternalTensor("memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(array.shape), name=name)
+            value.const_value = place
+    return ir.to_proto(copy).SerializeToString(), weights
 
 
 def _difference(expected: NDArray[Any], found: NDArray[Any]) -> float:

@@ -333,3 +333,16 @@ def test_difference_of_models_that_do_not_fit():
     assert largest_difference(one, other) == np.inf
     assert largest_difference(b"no model", one) is None
     assert operators(one) == ["Conv"]
+
+
+def test_large_weights_are_compared_too():
+    models = []
+    for last in (0.5, 0.5, 0.75):
+        g = Graph(1)
+        weights = np.full((200, 300), 0.25, np.float32)
+        weights[-1, -1] = last
+        models.append(g.model(g.node("MatMul", g.input("N", 200), g.constant(weights))))
+    one, same, other = map(load_model, models)
+    assert largest_difference(one, same) == 0
+    assert 0 < largest_difference(one, other) < 1
+    assert largest_difference(models[0].SerializeToString(), other) > 0
