@@ -164,7 +164,7 @@ def quantize_for(
     while True:
         placed, refusals = _placed(model, target, refusals)
         if placed.lowered is None:
-            raise nothing_mapped(placed.merged, target.profile)
+            raise nothing_mapped(placed, target.profile)
         result = quantize(model, used, target.quantization, cpu_nodes=refusals, progress=progress)
         mapped = _mapped(result.model, target, refusals, keep_islands=True)
         late = _refused(mapped, refusals)  # only numbers beyond all measure, such as scales 2^31 apart

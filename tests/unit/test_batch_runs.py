@@ -188,6 +188,16 @@ def test_results_of_different_shapes_are_refused():
     assert found in caught.value.where
 
 
+def test_a_fixed_batch_that_is_none_is_named():
+    g = Graph(9)
+    y = g.node("Conv", g.input(4, 3, 6, 6), g.random(4, 3, 3, 3))
+    model = g.model(g.node("Sub", y, g.node("ReduceMean", y, g.constant([0], "int64"), name="mixer")))
+    for profile, samples in ((FLOAT, None), (Profile.load("int8-8x8"), {"x": noise(4, 3, 6, 6)})):
+        with pytest.raises(UserError, match="no layer of the model can run") as caught:
+            program_of(model, profile, samples)
+        assert "no batch (node mixer (ReduceMean): it reduces" in caught.value.why
+
+
 def test_a_model_in_training_mode_is_named():
     g = Graph(6)
     y = g.node("Conv", g.input("N", 3, 6, 6), g.random(4, 3, 3, 3))

@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 import onnx_ir as ir
 
 from sliceflow.errors import UserError
-from sliceflow.frontend import bind_shapes
+from sliceflow.frontend import bind_shapes, input_axes
 from sliceflow.frontend.forms import refuse_dynamic
 from sliceflow.graph.consistency import DTYPES
 from sliceflow.graph.program import Program
@@ -198,7 +198,7 @@ def pack(mapped: Mapped, profile: Profile, *, name: str, source_sha256: str = ""
     """
     if mapped.lowered is None:
         refuse_dynamic(mapped.model.graph)
-        raise nothing_mapped(mapped.merged, profile)
+        raise nothing_mapped(mapped, profile)
     return emit(
         mapped.model, mapped.final, mapped.actions, mapped.lowered, profile, name=name, source_sha256=source_sha256
     )
@@ -261,9 +261,15 @@ def _forbidden(model: ir.Model, cpu_nodes: Collection[str] | Mapping[str, Refusa
     return {by_name[name]: ASKED for name in cpu_nodes}
 
 
-def nothing_mapped(found: Partition, profile: Profile) -> UserError:
+def nothing_mapped(mapped: Mapped, profile: Profile) -> UserError:
     """The error of a model of which no layer runs on the accelerator."""
-    reasons = [f"{node.name} ({node.op_type}): {why.reason}" for node, why in list(found.refusals.items())[:5]]
+    found = mapped.merged
+    reasons = [
+        f"input {value.name!r} of shape {list(value.shape)} is one whole sample, no batch ({value.why})"
+        for value in input_axes(mapped.model)
+        if value.why
+    ]
+    reasons += [f"{node.name} ({node.op_type}): {why.reason}" for node, why in list(found.refusals.items())[:5]]
     layers = [why for node, why in found.refusals.items() if node.op_type in ("Conv", "Gemm")]
     fixes = [why.fix for why in layers if why.fix]
     fix = f"{fixes[0]}; `sliceflow check` shows every node" if fixes else "run `sliceflow check` for every node"
