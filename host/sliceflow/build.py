@@ -35,6 +35,7 @@ from sliceflow.quantization import (
 )
 from sliceflow.quantization.calibration import Progress
 
+_JOINED = Refusal("only the CPU reads it, and there each of its parts keeps a scale of its own", "")
 _EXCLUDED = Refusal("you left it in float (--exclude)", "leave out --exclude")
 
 
@@ -253,10 +254,18 @@ def _placed(model: ir.Model, target: Target, refusals: dict[str, Refusal]) -> tu
     while True:
         neutral = quantize_neutrally(model, target.quantization, cpu_nodes=refusals)
         mapped = _mapped(neutral, target, refusals)
-        new = _refused(mapped, refusals)
+        new = _refused(mapped, refusals) | dict.fromkeys(_joined_for_the_cpu(mapped), _JOINED)
         if not new:
             return mapped, refusals
         refusals = {**refusals, **new}
+
+
+def _joined_for_the_cpu(mapped: Mapped) -> list[str]:
+    """Concatenations that no accelerator layer reads: there, parts of different ranges would share one scale."""
+    merged = mapped.merged
+    read = {tensor.value for layer in merged.layers for tensor in layer.inputs}
+    read |= {part.value for concat in merged.concats for part in concat.parts}
+    return [concat.name for concat in merged.concats if concat.output.value not in read]
 
 
 def _refused(mapped: Mapped, known: Mapping[str, Refusal]) -> dict[str, Refusal]:

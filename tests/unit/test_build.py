@@ -105,18 +105,31 @@ def test_check_needs_no_samples() -> None:
     assert check(load_model(model), target())[0] == []
 
 
-def test_boxes_and_scores_keep_their_own_ranges() -> None:
+@pytest.mark.parametrize("joined", ["early", "late"])
+def test_boxes_and_scores_keep_their_own_ranges(joined: str) -> None:
     """A detector's tail on the CPU: pixels and probabilities in one output."""
     g = Graph(3)
     body = g.node("Relu", convolution(g, g.input("n", 8, 12, 12), 8, 32))
-    rows = [
-        g.node("Transpose", g.node("Reshape", head, g.constant([0, size, -1], "int64")), perm=[0, 2, 1])
-        for size in (4, 6)
-        for head in [convolution(g, body, 32, size, kernel=1)]
-    ]
-    boxes = g.node("Mul", g.node("Exp", rows[0]), g.constant(400.0))
-    model = g.model(g.node("Concat", boxes, g.node("Sigmoid", rows[1]), axis=2))
+    heads = [convolution(g, body, 32, size, kernel=1) for size in (4, 6)]
+    heads[1] = g.node("Sigmoid", heads[1])
+
+    def rows(source: str, size: int) -> str:
+        return g.node("Transpose", g.node("Reshape", source, g.constant([0, size, -1], "int64")), perm=[0, 2, 1])
+
+    if joined == "early":  # on maps that the accelerator has made, as its own layer could do it
+        together = rows(g.node("Concat", *heads, axis=1), 10)
+        parts = [
+            g.node("Slice", together, g.constant([a], "int64"), g.constant([b], "int64"), g.constant([2], "int64"))
+            for a, b in ((0, 4), (4, 10))
+        ]
+    else:
+        parts = [rows(heads[0], 4), rows(heads[1], 6)]
+    boxes = g.node("Mul", g.node("Exp", parts[0]), g.constant(400.0))
+    model = g.model(g.node("Concat", boxes, parts[1], axis=2))
     built, x = deployed(model)
+    if joined == "early":
+        scales = [step.tensor for step in built.program.steps if getattr(step, "direction", "") == "to_host"]
+        assert len({built.program.tensors[name].scale for name in scales}) == 2
     (exact,), (got,) = run_model(model, {"x": x}), answers(built, x)
     assert sqnr(exact[..., :4], got[..., :4]) > 30
     assert sqnr(exact[..., 4:], got[..., 4:]) > 30
