@@ -21,12 +21,13 @@ import numpy as np
 import onnx_ir as ir
 
 from scripts.figures import record
+from sliceflow.build import Target, quantize_for
 from sliceflow.frontend import load_model, serialize
 from sliceflow.graph.artifact import save_program
 from sliceflow.hardware.profile import Profile
 from sliceflow.machine import cores
-from sliceflow.mapping import compile_model
-from sliceflow.quantization import CalibrationData, QuantizationOptions, measure_quality, quantize
+from sliceflow.mapping import pack
+from sliceflow.quantization import CalibrationData, QuantizationOptions, measure_quality
 
 NETWORK, SAMPLES, PROFILE = "resnet50", 16, "int8-8x8"
 METHODS = ("auto", "mse")
@@ -45,14 +46,11 @@ def deploy(file: Path, images: np.ndarray, method: str, threads: int, folder: Pa
 
     model = timed("load", lambda: load_model(file))
     data = CalibrationData({str(model.graph.inputs[0].name): images})
-    options = QuantizationOptions(method=method, threads=threads)
-    result = timed("quantize", lambda: quantize(model, data, options))
+    target = Target(profile=Profile.load(PROFILE), options=QuantizationOptions(method=method, threads=threads))
+    result, mapped = timed("quantize, map", lambda: quantize_for(model, target, data, compared=False))
     timed("quality", lambda: measure_quality(model, result, data, held_back=False, threads=threads))
     timed("serialize", lambda: serialize(result.model, str(file)))
-    program = timed(
-        "compile",
-        lambda: compile_model(result.model, Profile.load(PROFILE), name=NETWORK, source_sha256="0" * 64),
-    )
+    program = timed("pack", lambda: pack(mapped, target.profile, name=NETWORK, source_sha256="0" * 64))
     timed("save", lambda: save_program(program, folder / "artifact", {}))
     return times
 
