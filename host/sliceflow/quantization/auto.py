@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sliceflow.quantization.comparison import Comparison
+from sliceflow.quantization.comparison import Comparison, comparable
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.options import QuantizationOptions
 from sliceflow.quantization.placement import place
@@ -24,8 +24,7 @@ from sliceflow.quantization.scales import Affine
 
 CANDIDATES = ("mse", "minmax", "percentile")
 """Methods that are tried; of equals the first is taken."""
-SAMPLES = 4
-"""Calibration samples on which they are tried, spread evenly over all of them."""
+_FEWEST = 4
 
 
 def choose(
@@ -35,7 +34,7 @@ def choose(
 
     Args:
         model: float model; it is not changed.
-        data: calibration samples; a few of them are used.
+        data: calibration samples; 4 to 64 of them are used.
         options: which nodes stay float; threads.
         candidates: for each, the scale of each group of tensors that share one, by the name of its leader.
 
@@ -60,6 +59,7 @@ def choose(
                 signal[output] += float(np.square(one[np.isfinite(one)].astype(np.float64)).sum())
                 noise[index, output] += float(error[np.isfinite(one)].sum())
 
-    comparison.run(data.spread(SAMPLES), batch=1, threads=options.threads, receive=receive)
+    data, batch = comparable(model, data, fewest=_FEWEST)
+    comparison.run(data, batch=batch, threads=options.threads, receive=receive)
     relative = np.divide(noise, signal, out=np.zeros_like(noise), where=signal > 0).sum(axis=1)
     return int(np.argmin(np.nan_to_num(relative, nan=np.inf)))

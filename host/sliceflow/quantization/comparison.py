@@ -10,6 +10,7 @@ leave the graph, so activations live no longer than their readers need them.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,11 @@ from sliceflow.quantization.sessions import open_model, run
 _MOVES = frozenset({"Concat", "DepthToSpace", "Flatten", "GlobalMaxPool", "MaxPool", "Reshape", "Resize", "Slice"})
 _MOVES |= {"SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 _WEIGHTED = ("Conv", "Gemm", "MatMul", "ConvTranspose")
+MOST = 64
+"""Samples that are compared at the most."""
+_VALUES = 3 << 24
+"""Values of float activations that a comparison aims at, over all samples: a second or so of work."""
+_BATCH = 4
 Array = NDArray[Any]
 
 
@@ -203,6 +209,20 @@ class Comparison:
         self._model.graph.outputs.append(nodes[-1].outputs[0])
         self._fetched.append(name)
         return name
+
+
+def comparable(model: ir.Model, data: CalibrationData, *, fewest: int) -> tuple[CalibrationData, int]:
+    """Samples to compare on, and how many of them at a time.
+
+    They are evenly spread, ``fewest`` to 64 of them: fewer the larger the model's activations are.
+    """
+    each = 1
+    for node in model.graph:
+        for value in node.outputs:
+            if value.shape is not None:
+                each += math.prod(size for size in value.shape[1:] if isinstance(size, int))
+    batch = min(max(_VALUES // _BATCH // each, 1), _BATCH)
+    return data.spread(min(max(_VALUES // each, fewest), MOST)), batch
 
 
 def _first(values: Array, count: int, size: int) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sliceflow.quantization.comparison import Comparison, PointError
+from sliceflow.quantization.comparison import MOST, Comparison, PointError, comparable
 from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.mixed import channel_notes
 from sliceflow.quantization.quality import LEAST_LAYER_DB, InputRange, LayerQuality, OutputQuality, PartQuality, Quality
@@ -18,10 +18,8 @@ from sliceflow.quantization.quantizer import QuantizationResult
 ENOUGH = 64
 """Samples from which on some are held back: as many as calibration needs at the least."""
 _HELD_SHARE = 8  # one in eight
-_FEWEST, _MOST = 2, 64
-_BATCH = 4
-_VALUES = 3 << 24
-"""Values of float activations that the comparison aims at, over all samples: a second or so of work."""
+_FEWEST = 2
+_LOOKED_AT = 4  # samples whose channels are looked at
 _PARTS = 4096
 """An axis of more parts than this is not looked at part by part."""
 
@@ -30,7 +28,7 @@ def hold_back(data: CalibrationData) -> tuple[CalibrationData, CalibrationData |
     """Samples for calibration, and others to judge it by: one in eight, if there are 64 or more; else none."""
     if data.count < ENOUGH:
         return data, None
-    return data.hold_back(min(data.count // _HELD_SHARE, _MOST))
+    return data.hold_back(min(data.count // _HELD_SHARE, MOST))
 
 
 def measure_quality(
@@ -49,9 +47,8 @@ def measure_quality(
         UserError: ONNX Runtime cannot run one of the models.
     """
     data = data.of(model)
-    each = _values_of_a_sample(model)
-    inputs = [InputRange(name=name, low=low, high=high) for name, low, high in data.spread(_MOST).ranges()]
-    data = data.spread(min(max(_VALUES // each, _FEWEST), _MOST))
+    inputs = [InputRange(name=name, low=low, high=high) for name, low, high in data.spread(MOST).ranges()]
+    data, batch = comparable(model, data, fewest=_FEWEST)
     comparison = Comparison(model)
     comparison.add_whole(result.model)
     comparison.add_isolated(result.model, result.pairs)
@@ -61,7 +58,6 @@ def measure_quality(
         for output, one, other in zip(outputs, exact, found, strict=True):
             output.add(one, other)
 
-    batch = min(max(_VALUES // _BATCH // each, 1), _BATCH)
     points = comparison.run(data, batch=batch, threads=threads, receive=receive)
     layers = {point.tensor: _layer(point) for point in points if point.op and not point.moves}
     blamed = {
@@ -71,7 +67,7 @@ def measure_quality(
         for name in point.reads
     }
     scales = {tensor.name: tensor.scale for tensor in result.report.tensors}
-    notes = channel_notes(model, blamed, scales, data.spread(_BATCH), threads) if blamed else []
+    notes = channel_notes(model, blamed, scales, data.spread(_LOOKED_AT), threads) if blamed else []
     return Quality(
         samples=data.count,
         held_back=held_back,
@@ -80,16 +76,6 @@ def measure_quality(
         layers=tuple(layers.values()),
         notes=tuple(notes),
     )
-
-
-def _values_of_a_sample(model: ir.Model) -> int:
-    """Values that the nodes of a model make of one sample, as far as their shapes are known."""
-    total = 1
-    for node in model.graph:
-        for value in node.outputs:
-            if value.shape is not None:
-                total += math.prod(size for size in value.shape[1:] if isinstance(size, int))
-    return total
 
 
 def _layer(point: PointError) -> LayerQuality:
