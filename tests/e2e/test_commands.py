@@ -62,7 +62,7 @@ def test_check_lists_what_stays_on_the_cpu(folder, capsys):
 
 def test_compile_reports_every_layer(folder, tmp_path, capsys):
     document = call(capsys, "compile", folder / "q.onnx", "--profile", "int8-4x4", "--output", tmp_path / "a")
-    assert set(document) == {"artifact", "profile", "layers", "totals"}
+    assert set(document) == {"artifact", "profile", "layers", "totals", "notes"}
     required = {"name", "placement", "reason", "macs", "ideal_cycles", "channels_in", "channels_out", "lanes_used"}
     assert all(required <= set(layer) for layer in document["layers"])
     assert {layer["placement"] for layer in document["layers"]} == {"fpga", "cpu", "transform"}

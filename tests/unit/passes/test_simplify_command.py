@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import onnx
+from onnxruntime.quantization import quantize_dynamic
 
 from sliceflow.cli import main
 from sliceflow.onnx_runtime import exact_session
@@ -54,3 +55,15 @@ def test_options_and_json(tmp_path, capsys):
     assert channels("--no-check") == (9, None)
     assert channels("--scatter", "1", "--seed", "4")[1] is not None
     assert main(["simplify", str(tmp_path / "m.onnx"), "--output", str(tmp_path / "s.onnx"), "--multiple", "0"]) == 2
+
+
+def test_what_is_read_as_something_else_is_checked_as_it_was_read(tmp_path, capsys):
+    """A dynamically quantized file means other numbers than the float model that it is read as."""
+    model = pruned(tmp_path / "m.onnx")
+    quantize_dynamic(tmp_path / "m.onnx", tmp_path / "d.onnx", op_types_to_quantize=["Conv"])
+    assert "ConvInteger" in {node.op_type for node in onnx.load(tmp_path / "d.onnx").graph.node}
+    assert main(["simplify", str(tmp_path / "d.onnx"), "--output", str(tmp_path / "s.onnx"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["difference"] < 1e-5
+    feeds = random_feeds(model, 1)
+    expected, found = run(str(tmp_path / "m.onnx"), feeds), run(str(tmp_path / "s.onnx"), feeds)
+    np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max())
