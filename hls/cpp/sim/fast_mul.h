@@ -266,21 +266,27 @@ class FastWeightArray<C, true> {
   template <int P>
   void multiply(const hls::stream<Frame<C>>& frames, hls::stream<Partials<C>>& partials) const {
     const Frame<C>& frame = frames.peek(0);
-    Partials<C> result = Partials<C>();
-    for (int tap = 0; tap < TAPS; ++tap) {
-      float total[C::CPO] = {};  // a chain of additions for each tap
-      for (int k = 0; k < C::CPI; ++k) {
-        const float input = frame.tap[tap].lane[k];
-        const float* weights = weights_ + (tap * C::CPI + k) * C::CPO;
-        for (int lane = 0; lane < C::CPO; ++lane) total[lane] += input * weights[lane];
+    float* result = partials.room(0).lane;
+    for (int first = 0; first < C::CPO; first += LANES) {
+      Lanes sum = {};
+      for (int tap = 0; tap < TAPS; ++tap) {
+        Lanes total = {};  // a chain of additions for each tap
+#pragma GCC unroll 4
+        for (int k = 0; k < C::CPI; ++k) {
+          Lanes weights;
+          std::memcpy(&weights, weights_ + (tap * C::CPI + k) * C::CPO + first, sizeof weights);
+          total += frame.tap[tap].lane[k] * weights;
+        }
+        sum += total;
       }
-      for (int lane = 0; lane < C::CPO; ++lane) result.lane[lane] += total[lane];
+      std::memcpy(result + first, &sum, sizeof sum);
     }
-    partials.room(0) = result;
   }
 
  private:
-  float weights_[BLOCK_WEIGHTS<C>()];
+  static constexpr int LANES = C::CPO % 8 == 0 ? 8 : (C::CPO % 4 == 0 ? 4 : 1);
+  typedef float Lanes __attribute__((vector_size(LANES * sizeof(float))));
+  float weights_[BLOCK_WEIGHTS<C>()] = {};  // compilers cannot see that it is assigned before it is used
 };
 
 // As many frames as there are and have room behind them, up to P; blocks of P, and smaller ones for what is left.
