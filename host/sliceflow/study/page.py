@@ -8,6 +8,7 @@ from importlib import resources
 
 from sliceflow.errors import UserError
 from sliceflow.report.tables import Table
+from sliceflow.text import encodable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,4 +53,5 @@ def render(title: str, lead: str, parts: Sequence[Part]) -> bytes:
         raise UserError("jinja2 is not installed", why=str(error), fix="pip install 'sliceflow[pruning]'") from error
     source = resources.files("sliceflow.study").joinpath("templates/page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(source).render(title=title, lead=lead, parts=parts).encode()
+    page = environment.from_string(source).render(title=title, lead=lead, parts=parts)
+    return str(encodable(page)).encode()

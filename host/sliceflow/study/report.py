@@ -12,6 +12,7 @@ from sliceflow.study import plots
 from sliceflow.study.page import Part, render
 from sliceflow.study.study import Results
 from sliceflow.study.tables import hardware_table, main_table, markdown, recall_table, width_table
+from sliceflow.text import encodable
 
 DEFINITIONS = (
     "Accuracy: top-1 on the test images, mean ± sample standard deviation over the seeds. In float it is measured with "
@@ -46,7 +47,7 @@ def write_report(results: Results, folder: Path) -> None:
     text = [table.title, markdown(table), *(f"- {text}" for text in (*DEFINITIONS, *results.cautions))]
     try:
         write_file(folder / "report.html", page)
-        write_file(folder / "table.md", ("\n\n".join(text[:2]) + "\n\n" + "\n".join(text[2:]) + "\n").encode())
+        write_file(folder / "table.md", encodable("\n\n".join(text[:2]) + "\n\n" + "\n".join(text[2:]) + "\n").encode())
     except OSError as error:
         raise UserError("the report cannot be written", where=str(folder), why=str(error)) from error
 

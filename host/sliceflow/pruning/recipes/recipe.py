@@ -204,7 +204,7 @@ def load_recipe(path: Path, changes: Mapping[str, Mapping[str, Any]] | None = No
         if isinstance(own, dict):
             own.update(values)
     try:
-        return parse(Recipe, {**document, "folder": str(path.parent)}, str(path))
+        return dataclasses.replace(parse(Recipe, document, str(path)), folder=str(path.parent))
     except UserError as error:
         where = error.where if str(path) in error.where else f"{path}, {error.where}"
         raise UserError(error.what, where=where, why=error.why, fix=error.fix) from error
