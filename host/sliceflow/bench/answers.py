@@ -18,6 +18,8 @@ LARGEST = 1000
 """Images that are compared at most."""
 _TIES_DB = 30.0
 """Rounding ties alone leave more than this between two executions of a model, in decibels."""
+_FAR = 1e30
+"""Stands for what is infinite or no number on one side only: JSON has neither."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ def compare_answers(
     pairs = zip(found["exact"], found["timed"], strict=True)
     return Answers(
         images=count,
-        max_error=max(float(np.abs(a - b).max(initial=0)) for a, b in pairs),
+        max_error=max(float(_distance(a, b).max(initial=0)) for a, b in pairs),
         sqnr_db=sqnr,
         differ=sqnr is not None and sqnr < _TIES_DB,
         timed_db=None if real is None else _ratio(real, found["timed"]),
@@ -100,10 +102,19 @@ def _ratio(expected: list[NDArray[np.float64]], got: list[NDArray[np.float64]]) 
         return None
     ratios = []
     for a, b in zip(expected, got, strict=True):
-        noise, signal = float(np.square(a - b).sum()), float(np.square(a).sum())
+        noise = float(np.square(_distance(a, b)).sum())
+        signal = float(np.square(np.clip(a[np.isfinite(a)], -_FAR, _FAR)).sum())
         if noise > 0:
             ratios.append(round(10 * math.log10(max(signal, 1e-30) / noise), 2))
     return min(ratios, default=None)
+
+
+def _distance(expected: NDArray[np.float64], got: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far values are apart; 0 where both are the same infinity, or no number."""
+    same = (expected == got) | (np.isnan(expected) & np.isnan(got))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(expected - got)
+    return np.where(same, 0.0, np.nan_to_num(np.minimum(apart, _FAR), nan=_FAR))
 
 
 def _accuracy(
