@@ -121,7 +121,9 @@ def page(data: dict[str, Any]) -> str:
             "calibration on images of a half to a tenth of the brightness; and one better, with activations of sixteen "
             "bits.",
             record.table(["SQNR dB", "networks", "kept, mean %", "least %", "most %"], table),
-            f"Under {LEAST_DB:g} dB `quantize` and `deploy` warn.",
+            f"Under {LEAST_DB:g} dB `quantize` and `deploy` warn: above it no network kept less than "
+            f"{_percent(min(share for db, share in points if db >= LEAST_DB))} % of its decisions, and under it "
+            f"{_share_below(points)} kept less than 97 %.",
         ]
     )
 
@@ -129,6 +131,11 @@ def page(data: dict[str, Any]) -> str:
 def _behind(found: dict[str, Any], index: int) -> float:
     single = [entry["sqnr_db"] for entry in found["methods"][:-1]]
     return float(max(single) - found["methods"][index]["sqnr_db"])
+
+
+def _share_below(points: list[tuple[float, float]]) -> str:
+    below = [share for db, share in points if db < LEAST_DB]
+    return f"{sum(share < 0.97 for share in below)} of {len(below)}"
 
 
 def _percent(share: float | None) -> str:

@@ -85,6 +85,31 @@ def test_deploy_does_it_all_and_keeps_the_models(folder, tmp_path, capsys):
     assert source_models(tmp_path / "b") == {}
 
 
+def test_deploy_and_quantize_say_how_good_they_are(folder, tmp_path, capsys):
+    np.savez(tmp_path / "many.npz", x=tiny_models.samples(80))
+    options = ("--calibration", tmp_path / "many.npz", "--profile", "int8-4x4", "--output", tmp_path / "d")
+    document = call(capsys, "deploy", folder / "m.onnx", *options)["quantization"]
+    quality = document["quality"]
+    assert (document["samples"], quality["samples"], quality["held_back"]) == (70, 10, True)
+    assert document["method"] in ("mse", "minmax", "percentile")
+    assert {output["name"] for output in quality["outputs"]} == {o.name for o in load_program(tmp_path / "d").outputs}
+    assert all(output["sqnr_db"] > 20 for output in quality["outputs"] if output["sqnr_db"] is not None)
+    assert all(layer["sqnr_db"] > 20 for layer in quality["layers"])
+    assert document["warnings"] == []
+
+    spoilt = ("--method", "percentile", "--percentile", "60")
+    assert main([*map(str, ("deploy", folder / "m.onnx", *options, *spoilt))]) == 0
+    told = capsys.readouterr()
+    assert "Outputs against the float model" in told.out
+    assert "layers that lose most" in told.out
+    assert "in the samples" in told.out
+    last = told.err.strip().splitlines()[-1]
+    for word in ("warning:", "SQNR", "--method auto", "--activations int16", "--exclude"):
+        assert word in last
+    file = ("--calibration", tmp_path / "many.npz", "--output", tmp_path / "q.onnx")
+    assert call(capsys, "quantize", folder / "m.onnx", *file, *spoilt)["warnings"]
+
+
 def test_a_stem_is_unrolled_unless_told_otherwise(tmp_path, capsys):
     stem = Stem(channels=3, size=(40, 40), outputs=16, kernel=(7, 7), stride=(2, 2), pad=(3, 3, 3, 3), zero=114)
     model, images = stem_model(stem, 0, quantized=True)
