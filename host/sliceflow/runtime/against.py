@@ -227,14 +227,18 @@ class _Comparison:
         numbers = {name: self._numbers(name, ours[name], point) for name, point in self._points.items()}
         values = {point.given: numbers[name].reshape(shapes[point.given]) for name, point in self._points.items()}
         feeds = {**feed, **values}
-        asked = list(dict.fromkeys(point.found for point in self._points.values()))
+        points = self._points.values()
+        asked = list(dict.fromkeys(name for point in points for name in (point.found, point.exact) if name is not None))
         found = dict(zip(asked, session.run(asked, session.typed(feeds)), strict=True))
         for result, agreement in self._agreements:
-            theirs = np.asarray(found[self._points[result.name].found])
-            mine = numbers[result.name]
+            point, mine = self._points[result.name], numbers[result.name]
+            theirs = np.asarray(found[point.found])
+            exact = None if point.exact is None else np.asarray(found[point.exact])
             if result.channels is not None:
-                theirs, mine = theirs.reshape(mine.shape)[result.channels], mine[result.channels]
-            agreement.add(theirs, mine.reshape(theirs.shape), image, self._tolerance)
+                theirs = theirs.reshape(mine.shape)[result.channels]
+                exact = None if exact is None else exact.reshape(mine.shape)[result.channels]
+                mine = mine[result.channels]
+            agreement.add(theirs, mine.reshape(theirs.shape), image, self._tolerance, exact)
 
     def _numbers(self, name: str, ours: Array, point: Point) -> Array:
         """Our values as the model has them: real numbers, or integers."""

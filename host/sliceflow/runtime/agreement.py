@@ -13,6 +13,8 @@ from sliceflow.graph.program import Program
 
 Array = NDArray[Any]
 _FAR = 1e9  # stands for infinity, which JSON does not have
+NEAR_TIE = 0.02
+"""How near to a rounding tie a float32 sum may come out on the other side of it, in steps of eight bits."""
 _EXACT_DB, _ROUNDED_DB = 80.0, 30.0
 
 
@@ -69,6 +71,8 @@ class Agreement:
         roundings: inner quantizers.
         values: how many were compared.
         beyond: how many differ by more than the tolerance's steps.
+        off: how many differ at all, if there is a step.
+        unexplained: how many of them although the model's own value, in front of the quantizer, is not near a tie.
         max_error: largest difference, in steps if there is a step.
         signal, noise: energy of the model's values and of the differences.
         place: image and index, expected and got, of the first value beyond; of the largest error without steps.
@@ -80,19 +84,35 @@ class Agreement:
     roundings: int
     values: int = 0
     beyond: int = 0
+    off: int = 0
+    unexplained: int = 0
     max_error: float = 0.0
     signal: float = 0.0
     noise: float = 0.0
     place: tuple[int, tuple[int, ...], float, float] | None = None
 
-    def add(self, expected: Array, got: Array, image: int, tolerance: Tolerance) -> None:
-        """Count the differences of one image; both arrays have the same shape."""
+    def add(self, expected: Array, got: Array, image: int, tolerance: Tolerance, exact: Array | None = None) -> None:
+        """Count the differences of one image.
+
+        Args:
+            expected: the model's values.
+            got: ours, of the same shape.
+            image: its number.
+            tolerance: what may differ.
+            exact: the model's values before they were rounded.
+        """
         difference = distance(expected, got)
         error = difference / self.step if self.step else difference
         wrong = error > tolerance.steps + 1e-3 if self.step else error > self.max_error
         if wrong.any() and (self.place is None or not self.step):
             index = np.unravel_index(int(wrong.argmax() if self.step else error.argmax()), error.shape)
             self.place = (image, tuple(int(i) for i in index), float(expected[index]), float(got[index]))
+        if self.step:
+            apart = error > 0.5
+            self.off += int(apart.sum())
+            if exact is not None and apart.any():
+                steps = exact[apart].astype(np.float64) / self.step
+                self.unexplained += int((np.abs(np.abs(steps - np.floor(steps)) - 0.5) > NEAR_TIE).sum())
         self.values += error.size
         self.beyond += int(wrong.sum()) if self.step else 0
         self.max_error = max(self.max_error, round(float(error.max(initial=0)), 6))
@@ -130,6 +150,8 @@ class Agreement:
             "value": self.value,
             "match": self.match(tolerance),
             "values": self.values,
+            "off": self.off,
+            "unexplained": self.unexplained,
             "beyond": self.beyond,
             "max_error": self.max_error,
             "in_steps": self.step is not None,

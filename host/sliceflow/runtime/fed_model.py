@@ -28,6 +28,7 @@ class Point:
         real: whether both are real numbers; integers as the model has them otherwise.
         step: distance of neighbouring numbers, where the value is quantized with one scale; None otherwise.
         roundings: quantizers between the points before and this one, its own not counted.
+        exact: name of the output that holds the value in front of the quantizer; None if there is none.
     """
 
     value: str
@@ -36,6 +37,7 @@ class Point:
     real: bool
     step: float | None
     roundings: int
+    exact: str | None = None
 
 
 class FedModel:
@@ -83,13 +85,14 @@ class FedModel:
             samples: what the model computes at each value, for its type and shape.
 
         Returns:
-            The fed model, and its points in the order of ``samples``. Its outputs are the points' ``found``.
+            The fed model, and its points in the order of ``samples``. Its outputs are their ``found`` and ``exact``.
         """
         points = [self._cut(name, sample) for name, sample in samples.items()]
         graph = self._model.graph
         del graph.node[:], graph.output[:]
         graph.node.extend(self._nodes)
-        graph.output.extend(helper.make_empty_tensor_value_info(point.found) for point in points)
+        for name in (name for point in points for name in (point.found, point.exact) if name is not None):
+            graph.output.append(helper.make_empty_tensor_value_info(name))
         self._producers = {name: node for node in self._nodes for name in node.output if name}
         counted = [dataclasses.replace(point, roundings=self._roundings(point)) for point in points]
         return bytes(self._model.SerializeToString()), counted
@@ -115,12 +118,13 @@ class FedModel:
         kept = [attribute for attribute in producer.attribute if attribute.name in ("axis", "block_size")]
         del inverse.attribute[:]
         inverse.attribute.extend(kept)
-        self._nodes += [again, inverse]
+        exact = f"{found}/exact"
+        self._nodes += [again, inverse, helper.make_node("Identity", [producer.input[0]], [exact], f"{found}/before")]
         producer.input[0] = given
         scale = self._constants.get(producer.input[1])
         kind = onnx.TensorProto.FLOAT if scale is None else scale.data_type
         self._input(given, sample.astype(helper.tensor_dtype_to_np_dtype(kind)))
-        return Point(name, given, found, True, self._step(producer), 0)
+        return Point(name, given, found, True, self._step(producer), 0, exact)
 
     def _input(self, name: str, sample: Array) -> None:
         kind = helper.np_dtype_to_tensor_dtype(sample.dtype)
