@@ -7,6 +7,7 @@ integer: what the accelerator computes must be equal, not close.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -210,6 +211,7 @@ def quantize_with_onnxruntime(
     per_channel: bool,
     symmetric: bool,
     bits: tuple[int, int] = (8, 8),
+    left_float: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """ONNX Runtime's own static quantization, calibrated on random data; ``bits`` of activations and weights."""
     if bits != (8, 8):  # the other types came with opset 21
@@ -225,6 +227,7 @@ def quantize_with_onnxruntime(
         activation_type=TYPES[bits[0], unsigned],
         weight_type=QuantType.QInt8 if bits[1] == 8 else QuantType.QInt4,
         per_channel=per_channel,
+        nodes_to_exclude=list(left_float),
         extra_options={"ActivationSymmetric": symmetric and not unsigned, "WeightSymmetric": symmetric},
     )
     return onnx.load(f"{folder}/quantized.onnx")

@@ -209,7 +209,9 @@ class _Comparison:
     def _cut(self, ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> OnnxSession:
         """Open the model that is fed at every value with as many elements as ours."""
         fitting = {name: value for name, value in self._values.items() if ours[name].size == theirs[value].size}
-        data, points = self._fed.fed({value: theirs[value] for value in fitting.values()})
+        tensors = self._program.tensors
+        codes = {value for name, value in fitting.items() if name not in tensors and ours[name].dtype.kind in "iu"}
+        data, points = self._fed.fed({value: theirs[value] for value in fitting.values()}, codes)
         by_value = {point.value: point for point in points}
         self._points = {name: by_value[value] for name, value in fitting.items()}
         for result in self._results:

@@ -150,6 +150,7 @@ class Agreement:
             "value": self.value,
             "match": self.match(tolerance),
             "values": self.values,
+            "roundings": self.roundings,
             "off": self.off,
             "unexplained": self.unexplained,
             "beyond": self.beyond,

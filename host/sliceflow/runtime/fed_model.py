@@ -6,7 +6,7 @@ So each layer computes with the same numbers as ours, and errors neither grow ov
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import onnx
@@ -78,16 +78,17 @@ class FedModel:
         copy.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
         return bytes(copy.SerializeToString())
 
-    def fed(self, samples: Mapping[str, Array]) -> tuple[bytes, list[Point]]:
+    def fed(self, samples: Mapping[str, Array], codes: Container[str] = ()) -> tuple[bytes, list[Point]]:
         """Cut the model at values.
 
         Args:
             samples: what the model computes at each value, for its type and shape.
+            codes: results of quantizers that are given as integers; others are given as real numbers.
 
         Returns:
             The fed model, and its points in the order of ``samples``. Its outputs are their ``found`` and ``exact``.
         """
-        points = [self._cut(name, sample) for name, sample in samples.items()]
+        points = [self._cut(name, sample, as_codes=name in codes) for name, sample in samples.items()]
         graph = self._model.graph
         del graph.node[:], graph.output[:]
         graph.node.extend(self._nodes)
@@ -97,9 +98,9 @@ class FedModel:
         counted = [dataclasses.replace(point, roundings=self._roundings(point)) for point in points]
         return bytes(self._model.SerializeToString()), counted
 
-    def _cut(self, name: str, sample: Array) -> Point:
+    def _cut(self, name: str, sample: Array, *, as_codes: bool) -> Point:
         producer, given = self._producers[name], _GIVEN + name
-        if producer.op_type != "QuantizeLinear":
+        if as_codes or producer.op_type != "QuantizeLinear":
             for node in self._nodes:
                 for index, read in enumerate(node.input):
                     if read == name:
