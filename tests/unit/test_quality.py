@@ -1,6 +1,7 @@
 """What a deployment says of its own quality: against independent figures, and where there is nothing to divide by."""
 
 import json
+import re
 
 import numpy as np
 import onnx_ir as ir
@@ -195,3 +196,20 @@ def test_auto_is_as_good_as_the_best():
             if method == "auto":
                 assert result.report.method in ("minmax", "percentile", "mse")
         assert db["auto"] > max(db.values()) - 1.5, db
+
+
+def test_what_a_note_on_channels_says_to_exclude_helps():
+    net = Net(3, 8, 8)
+    factors = np.geomspace(1, 1e4, 8).astype(np.float32)
+    a = net.op("Relu", net.conv("x", 6))
+    net.op("Conv", a, net.const(net.weights(8, 6, 3, 3) * factors[:, None, None, None]), out="b", pads=[1] * 4)
+    net.op("Conv", "b", net.const(net.weights(5, 8, 3, 3) / factors[:, None, None]), out="y", pads=[1] * 4)
+    x = net.samples(6)
+    _, quality, *_ = judged(net, ["y"], x)
+    assert quality.outputs[0].sqnr_db < 5
+    (note,) = quality.notes
+    named = re.findall(r"--exclude (\S+)", note)
+    assert named == ["node_y", "node_b"]
+    _, better, *_ = judged(net, ["y"], x, exclude=frozenset(named))
+    assert better.outputs[0].sqnr_db > 30
+    assert not better.notes

@@ -60,10 +60,11 @@ def measure_quality(
 
     points = comparison.run(data, batch=batch, threads=threads, receive=receive)
     layers = {point.tensor: _layer(point) for point in points if point.op and not point.moves}
+    makers = {point.tensor: point.node for point in points}
     blamed = {
-        name: layers[point.tensor].name
+        name: tuple(dict.fromkeys(node for node in (layers[point.tensor].name, makers[name]) if node))
         for point in points
-        if point.tensor in layers and (layers[point.tensor].sqnr_db or math.inf) < LEAST_LAYER_DB
+        if point.tensor in layers and layers[point.tensor].db < LEAST_LAYER_DB
         for name in point.reads
     }
     scales = {tensor.name: tensor.scale for tensor in result.report.tensors}

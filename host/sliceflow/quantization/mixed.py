@@ -46,19 +46,23 @@ def concat_notes(
             notes.append(
                 f"{concat.op_type} {concat.name!r} joins tensors of very different ranges at one scale: of "
                 f"{concat.outputs[0].name} ({low:.3g} to {high:.3g}, a step is {step:.3g}) there is little left in "
-                f"{_some(parts)}. {_cure(str(concat.name))}"
+                f"{_some(parts)}. {_cure([str(concat.name), *_readers(concat.outputs[0], placement)])}"
             )
     return notes
 
 
 def channel_notes(
-    model: ir.Model, tensors: Mapping[str, str], scales: Mapping[str, float], data: CalibrationData, threads: int
+    model: ir.Model,
+    tensors: Mapping[str, Sequence[str]],
+    scales: Mapping[str, float],
+    data: CalibrationData,
+    threads: int,
 ) -> list[str]:
     """Sentences on channels that span few steps of their tensor's scale.
 
     Args:
         model: float model; it is not changed.
-        tensors: tensors to look at, each with the node that loses by it.
+        tensors: tensors to look at, each with the node that loses by it and, if there is one, the node that makes it.
         scales: their scales.
         data: samples.
         threads: of ONNX Runtime.
@@ -72,7 +76,7 @@ def channel_notes(
             parts = [f"{index} ({span[index] / scales[name]:.2g} steps)" for index in few]
             notes.append(
                 f"{name} has channels of very different ranges at one scale ({lows.min():.3g} to {highs.max():.3g}, a "
-                f"step is {scales[name]:.3g}), and {tensors[name]} loses by it: little is left in channels "
+                f"step is {scales[name]:.3g}), and {tensors[name][0]} loses by it: little is left in channels "
                 f"{_some(parts)}. {_cure(tensors[name])}"
             )
     return notes
@@ -119,8 +123,20 @@ def _some(parts: Sequence[str]) -> str:
     return ", ".join(parts[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _cure(node: str) -> str:
+def _readers(value: ir.Value, placement: Placement) -> list[str]:
+    """Names of the quantized layers that read a tensor, moved or not: they want it quantized as well."""
+    names: list[str] = []
+    for node, _ in value.uses():
+        if node in placement.layers:
+            names.append(str(node.name))
+        elif node in placement.nodes and placement.groups.leader(node.outputs[0]) is placement.groups.leader(value):
+            names += _readers(node.outputs[0], placement)
+    return list(dict.fromkeys(names))
+
+
+def _cure(nodes: Sequence[str]) -> str:
     return (
-        f"What helps: --exclude {node} (it then runs on the CPU in float), --activations int16 (profiles of 16-bit "
-        "activations), outputs of their own for the parts, or a factor in the model that brings them to one range."
+        f"To try: {' '.join(f'--exclude {node}' for node in nodes)} (runs on the CPU in float), --activations int16 "
+        "(profiles of 16-bit activations), outputs of their own for the parts, or factors in the model that bring them "
+        "to one range."
     )

@@ -7,6 +7,7 @@ float model's values over that of the differences, in dB, over all samples.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from sliceflow.quantization.options import QuantizationOptions
@@ -20,6 +21,8 @@ LEAST_LAYER_DB = 20.0
 _FEWEST_VALUES = 8
 """A channel or column of fewer values than that is no ground for a warning."""
 _NAMED = 3
+_MUCH_LESS_DB = 10.0
+"""A layer that loses so much less than the worst one is not named with it."""
 _FEW_SAMPLES = 64
 
 
@@ -85,6 +88,11 @@ class LayerQuality:
     tensor: str
     sqnr_db: float | None
 
+    @property
+    def db(self) -> float:
+        """The figure as a number to sort by: infinite if there is none."""
+        return math.inf if self.sqnr_db is None else self.sqnr_db
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputRange:
@@ -149,7 +157,8 @@ class Quality:
             tries.append("--method auto")
         if not options.activations.endswith("16"):
             tries.append("--activations int16 (profiles of 16-bit activations)")
-        worst = [layer.name for layer in self.worst_layers[:_NAMED]]
+        losers = self.worst_layers[:_NAMED]
+        worst = [layer.name for layer in losers if layer.db < losers[0].db + _MUCH_LESS_DB]
         if layers and worst:
             named = " ".join(f"--exclude {name}" for name in worst)
             tries.append(f"{named} (they lose most, and would run on the CPU in float)")
@@ -158,8 +167,7 @@ class Quality:
     @property
     def worst_layers(self) -> tuple[LayerQuality, ...]:
         """The layers that lose something, those that lose most first."""
-        losing = [layer for layer in self.layers if layer.sqnr_db is not None]
-        return tuple(sorted(losing, key=lambda layer: layer.sqnr_db or 0.0))
+        return tuple(sorted((x for x in self.layers if x.sqnr_db is not None), key=lambda layer: layer.db))
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as plain data."""
