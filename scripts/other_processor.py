@@ -1,6 +1,6 @@
 """Runs tests under an emulated processor of another sort, one whose integer kernels saturate in ONNX Runtime.
 
-    scripts/other_processor.py [--processor NAME] [--quick] [pytest arguments]
+    scripts/other_processor.py [--processor NAME] [--quick] [pytest's options] [tests]
 
 Needs qemu-user (Debian, Ubuntu: ``apt install qemu-user``), of version 7.2 or newer for AVX2. It says first what is
 emulated and what ONNX Runtime's integer kernels do there. Without arguments the tests that depend on the processor run,
@@ -28,12 +28,14 @@ PROCESSORS = {
 """QEMU's models by what they stand for; without the features that QEMU cannot emulate and would warn of."""
 QUICK = (
     "tests/unit/test_onnx_runtime.py",
+    "tests/unit/test_unsigned_operators.py",
     "tests/unit/test_quantization.py::test_random_networks_stay_close_to_float[1]",
     "tests/unit/test_quantization_placement.py::test_clamp_belongs_to_its_convolution",
     "tests/e2e/test_commands.py::test_a_stem_is_unrolled_unless_told_otherwise",
 )
 COMPLETE = (
     "tests/unit/test_onnx_runtime.py",
+    "tests/unit/test_unsigned_operators.py",
     "tests/unit/test_against.py",
     "tests/unit/test_quantization.py",
     "tests/unit/test_quantization_data.py",
@@ -74,6 +76,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processor", choices=PROCESSORS, default="intel-avx2")
     parser.add_argument("--quick", action="store_true", help="only the tests of a minute")
+    parser.add_argument("tests", nargs="*", help="instead of those; options go to pytest")
     options, arguments = parser.parse_known_args()
     command = [*emulator(options.processor), sys.executable]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -83,8 +86,8 @@ def main() -> int:
         print(done.stderr, file=sys.stderr)
         return done.returncode
     print(f"ONNX Runtime's integer kernels there: {done.stdout.strip()}", flush=True)
-    tests = arguments or (QUICK if options.quick else COMPLETE)
-    pytest = [*command, "-m", "pytest", "-p", "no:cacheprovider", "--durations=5", *tests]
+    tests = options.tests or (QUICK if options.quick else COMPLETE)
+    pytest = [*command, "-m", "pytest", "-p", "no:cacheprovider", "--durations=5", *arguments, *tests]
     return subprocess.run(pytest, cwd=ROOT, env=environment, check=False).returncode
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
 from sliceflow.text import encodable
+from sliceflow.unsigned_operators import NAMES, with_unsigned_operands
 
 Level = Literal["none", "extended", "all"]
 """What ONNX Runtime may rewrite: nothing; all but the layout of convolutions and the order of their sums; anything."""
@@ -28,9 +29,8 @@ _PRECISE = {"session.x64quantprecision": "1"}
 _EXACT = {
     "session.disable_quant_qdq": "1",  # float operators between the quantizers, as the graph says
     "session.disable_double_qdq_remover": "1",  # two quantizers in a row round twice
-    **_PRECISE,  # for integer operators that the model itself has
+    **_PRECISE,  # integer operators that a rewrite makes of the model's own
 }
-_FOLDER = "session.model_external_initializers_file_folder_path"
 _QUANTIZERS = (b"QuantizeLinear", b"DequantizeLinear", b"QLinear")
 _FLOATS = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
 _FOLDER = "session.model_external_initializers_file_folder_path"
@@ -103,7 +103,9 @@ def exact_session(
     Raises:
         UserError: ONNX Runtime is missing or refuses the model.
     """
-    level = level or ("extended" if _is_quantized(model) else "all")
+    level = level or ("extended" if _names_any(model, _QUANTIZERS) else "all")
+    if _names_any(model, NAMES):
+        model, folder = _without_signed_products(model, folder)
     entries = _EXACT if folder is None else {**_EXACT, _FOLDER: str(folder)}
     choices: list[tuple[Level, Mapping[str, str]]] = [(level, entries), ("none", entries)]
     return _open(model, threads, where, choices[: 1 if level == "none" else 2], weights or {})
@@ -196,13 +198,27 @@ def _nameable(model: bytes | str | Path, options: Any) -> Iterator[bytes | str]:
         os.close(folder)
 
 
-def _is_quantized(model: bytes | str | Path) -> bool:
-    """Whether a quantizer's name stands in the file; names of operators are written there as they are."""
+def _without_signed_products(model: bytes | str | Path, folder: Path | None) -> tuple[bytes | str | Path, Path | None]:
+    """The model with unsigned operands of its integer operators, and the folder of its external data."""
+    import onnx
+
+    try:
+        if isinstance(model, bytes):
+            loaded = onnx.load_model_from_string(model)
+        else:
+            loaded, folder = onnx.load(model, load_external_data=False), Path(model).resolve().parent
+    except Exception:  # of protobuf or the disk; ONNX Runtime says what is wrong with the model
+        return model, folder
+    return with_unsigned_operands(loaded).SerializeToString(), folder
+
+
+def _names_any(model: bytes | str | Path, names: Sequence[bytes]) -> bool:
+    """Whether an operator's name stands in the file; they are written there as they are."""
     if isinstance(model, bytes):
-        return any(name in model for name in _QUANTIZERS)
+        return any(name in model for name in names)
     try:
         with Path(model).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return any(data.find(name) >= 0 for name in _QUANTIZERS)
+            return any(data.find(name) >= 0 for name in names)
     except (OSError, ValueError):
         return False  # ONNX Runtime says what is wrong with the file
 
