@@ -3,7 +3,8 @@
 usage: python -m scripts.figures.cases FOLDER [--profile int8-8x8] [--only NAME ...]
 
 A case is ``NAME.onnx`` with inputs in ``NAME.npz`` (also the calibration samples) and, if there is one, the exact
-float32 answer in ``NAME.expected.npz``. For each output the SQNR is printed, and that of its worst column (last axis).
+float32 answer in ``NAME.expected.npz``. Arrays of ``NAME.npz`` that are no inputs are ignored. For each output the
+SQNR is printed, and that of its worst column (last axis).
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ def sqnr_db(expected: np.ndarray, got: np.ndarray) -> float:
     return float("inf") if noise == 0 else 10 * float(np.log10(max(signal, 1e-300) / noise))
 
 
-def outputs_of(path: Path, folder: Path, case: Path) -> list[str]:
+def outputs_of(case: Path, folder: Path, inputs: Path) -> list[str]:
     """A line for each output: its SQNR, and that of its worst column."""
     result = folder / "y.npz"
-    code, document, err = command("run", folder / "artifact", "--input", case.with_suffix(".npz"), "--output", result)
+    code, document, err = command("run", folder / "artifact", "--input", inputs, "--output", result)
     if code:
         return [f"run: exit {code}: {document.get('error', {}).get('what', err.strip()[:200])}"]
     answer = case.with_suffix(".expected.npz")
@@ -65,14 +66,15 @@ def outputs_of(path: Path, folder: Path, case: Path) -> list[str]:
 
 def show(case: Path, profile: str) -> None:
     """Deploy one case and print what became of it."""
-    quantized = any(
-        node.op_type in ("QuantizeLinear", "DequantizeLinear")
-        for node in onnx.load(case, load_external_data=False).graph.node
-    )
+    graph = onnx.load(case, load_external_data=False).graph
+    quantized = any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node)
     print(f"== {case.stem}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = [] if quantized else ["--calibration", case.with_suffix(".npz")]
+        inputs = folder / "x.npz"
+        with np.load(case.with_suffix(".npz")) as arrays:
+            np.savez(inputs, **{value.name: arrays[value.name] for value in graph.input if value.name in arrays})
+        data = [] if quantized else ["--calibration", inputs]
         checked, document, _ = command("check", case, "--profile", profile)
         print(f"  check: exit {checked}" + (f": {document['error']['what']}" if "error" in document else ""))
         code, document, err = command("deploy", case, *data, "--profile", profile, "--output", folder / "artifact")
@@ -82,7 +84,7 @@ def show(case: Path, profile: str) -> None:
             return
         for line in err.splitlines():
             print(f"  {line[:220]}")
-        for line in outputs_of(case, folder, case):
+        for line in outputs_of(case, folder, inputs):
             print(f"  {line}")
         totals = document.get("totals", document)
         keys = ("fpga_share", "share", "launches", "cpu_nodes", "segments", "macs_on_fpga")
