@@ -51,8 +51,13 @@ def geometric(values: Iterable[float]) -> float:
 
 
 def page(results: dict[str, Any]) -> str:
-    """All of it."""
-    parts = [_INTRODUCTION]
+    """The page of ``lenet_pruning``."""
+    return whole_page("# SeReNe and LOBSTER against weight decay", f"{_DESIGN}\n\n{READING}\n\n{_HISTORY}", results)
+
+
+def whole_page(title: str, design: str, results: dict[str, Any]) -> str:
+    """A page of such a study: what it can tell comes first."""
+    parts = [title, decays(results), design]
     for name, found in results.items():
         options, methods = found["options"], found["methods"]
         parts += [f"## {name}", _setting(options, methods)]
@@ -61,31 +66,66 @@ def page(results: dict[str, Any]) -> str:
         parts += ["### The whole trade-off", _trade_off(methods), _first_seed(methods)]
         parts += ["### How large sensitivities are (measured, dense network, seed 0)", _sizes(found["sensitivities"])]
         parts += ["### Thesis, full MNIST (60,000 digits, thousands of epochs): not comparable in level"]
-        parts += [table(["method", "compression", "neurons left", "test error %"], THESIS[name])]
+        parts += [table(["method", "compression", "neurons left", "test error %"], THESIS[options["network"]])]
     return "\n\n".join(parts)
 
 
-_INTRODUCTION = """# SeReNe and LOBSTER against weight decay
+def decays(results: dict[str, Any]) -> str:
+    """How far weights decay here, and whether methods can differ by that: what a reader must know first."""
+    lines, controls = [], []
+    for name, found in results.items():
+        totals: dict[str, list[str]] = {}
+        for label in found["methods"]:
+            totals.setdefault(f"{total_decay(found, label):.2g}", []).append(label)
+        lines.append(f"- {name}: " + "; ".join(f"{total} ({', '.join(labels)})" for total, labels in totals.items()))
+        controls.append(total_decay(found, CONTROL))
+    low, high = THESIS_DECAY
+    if min(controls) >= low:
+        verdict = "Here weights decay as far as there, so that methods can differ by which weights decay."
+    else:
+        left = ", ".join(f"{math.exp(-total):.0%} on {name}" for name, total in zip(results, controls, strict=True))
+        verdict = (
+            "**This page cannot tell the methods apart.** They differ in which weights decay, and of a weight that "
+            f"nothing holds the control leaves {left}. That ratios against it are near 1 says nothing about the "
+            "methods. [lenet_decay](lenet_decay.md) is a smaller study in which weights do decay."
+        )
+    meaning = (
+        "*Total decay* is strength times steps: of a weight that nothing holds exp(-total decay) is left. In the "
+        f"thesis' experiments on MNIST it is {low:g} to {high:g}; here it is"
+    )
+    return "\n\n".join([verdict, meaning, "\n".join(lines)])
 
-Measured on 5,000 digits of MNIST. 4,000 of them, for each seed divided anew into 3,200 that train and 800 that
-validate, choose hyperparameters, epochs, thresholds and operating points; the other 1,000 only report the test error.
-For each seed all methods prune the same trained network, in the same loop: train until the validation loss has not
-fallen for so many epochs, then make zero what it allows, and again. They differ only in what decays: all weights alike
-(*L2 + pruning*), weights that the loss hardly feels (*LOBSTER*), or weights of neurons that the outputs hardly feel
-(*SeReNe*). Every method may spend the same epochs and choose from the same strengths of decay, on seeds that are not
-reported. *Relative*: sensitivities are divided by their mean over the layer, which is not in the thesis.
-*Tolerance 0*: thresholding may not worsen the validation loss at all. The thesis has it so for its control on
-LeNet-300-100, while LOBSTER and SeReNe may worsen it.
 
-*Compression*: all parameters, biases included, over those that are not zero. *At +N points*: the highest compression of
-a round whose validation error is at most N points above the dense network's; geometric mean over seeds, and the seeds'
-standard deviation. *Against L2*: the quotient of the two compressions of a seed, geometric mean, and in brackets
-the 95 % interval of Student's t. *Neurons left*: with a weight that is not zero; simplification removes the others.
+def total_decay(found: Run, label: str) -> float:
+    """The decay that a weight without a gradient meets in a whole run, as an exponent; the mean over the seeds."""
+    method = found["methods"][label]
+    epochs = statistics.mean(sum(entry["epochs"] for entry in run["rounds"]) for run in method["runs"])
+    return float(method["strength"] * epochs * found["options"]["steps_per_epoch"])
 
-Epochs, plateau and tolerance are the same for all methods, but they were set after looking at other settings (60 to
-100 epochs with plateaus of 2 to 5; on LeNet-5 18 with 2), in which most runs ended before they lost accuracy. Of the
-one that was completed (60 and 18 epochs, plateau of 2) the ratios against L2 at +1 point were 0.88 to 1.03 on
-LeNet-300-100 and 0.96 to 1.03 on LeNet-5."""
+
+THESIS_DECAY = (5, 16)
+"""The same in the thesis: strength times steps of its experiments on MNIST."""
+
+_DESIGN = """Measured on 5,000 digits of MNIST. 4,000 of them, for each seed divided anew into 3,200 that train and
+800 that validate, choose hyperparameters, epochs, thresholds and operating points; the other 1,000 only report the
+test error. For each seed all methods prune the same trained network, in the same loop: train until the validation
+loss has not fallen for so many epochs, then make zero what it allows, and again. They differ only in what decays:
+all weights alike (*L2 + pruning*), weights that the loss hardly feels (*LOBSTER*), or weights of neurons that the
+outputs hardly feel (*SeReNe*). Every method may spend the same epochs and choose from the same strengths of decay,
+on seeds that are not reported. *Relative*: sensitivities are divided by their mean over the layer, which is not in
+the thesis. *Tolerance 0*: thresholding may not worsen the validation loss at all. The thesis has it so for its
+control on LeNet-300-100, while LOBSTER and SeReNe may worsen it."""
+
+READING = """*Compression*: all parameters, biases included, over those that are not zero. *At +N points*: the
+highest compression of a round whose validation error is at most N points above the dense network's; geometric mean
+over seeds, and the seeds' standard deviation. *Against L2*: the quotient of the two compressions of a seed,
+geometric mean, and in brackets the 95 % interval of Student's t. *Neurons left*: with a weight that is not zero;
+simplification removes the others."""
+
+_HISTORY = """Epochs, plateau and tolerance are the same for all methods, but they were set after looking at other
+settings (60 to 100 epochs with plateaus of 2 to 5; on LeNet-5 18 with 2), in which most runs ended before they lost
+accuracy. Of the one that was completed (60 and 18 epochs, plateau of 2) the ratios against L2 at +1 point were 0.88
+to 1.03 on LeNet-300-100 and 0.96 to 1.03 on LeNet-5."""
 
 
 def _setting(options: Run, methods: dict[str, Any]) -> str:

@@ -25,6 +25,9 @@ _CARRIERS = (*LAYERS, *NORMS, nn.GroupNorm, nn.LayerNorm, nn.PReLU)
 """Modules whose parameters are known to lie channel by channel. All else is an operation to the groups: that channels
 survive it is found out by running the network."""
 
+_VISITS = 2
+"""How often a group may come to a node, on average; in residual and dense networks it is less than once."""
+
 Side = tuple[nn.Module, bool]
 """A layer, and whether its outputs are meant (else its inputs)."""
 Coupled = dict[Side, list[list[int]]]
@@ -129,9 +132,34 @@ def _items(graph: Any, layer: nn.Module) -> Any:
     """Everything that goes with the outputs of a layer; None if the tracer fails."""
     try:
         pruner = graph.get_pruner_of_module(layer)
-        return graph.get_pruning_group(layer, pruner.prune_out_channels, list(range(pruner.get_out_channels(layer))))
+        channels = list(range(pruner.get_out_channels(layer)))
+        with _bounded(len(graph.module2node)):
+            return graph.get_pruning_group(layer, pruner.prune_out_channels, channels)
     except Exception:  # it fails in many ways on networks that it does not know
         return None
+
+
+@contextmanager
+def _bounded(nodes: int) -> Iterator[None]:
+    """A group that does not come to an end fails within this block.
+
+    The package collects until nothing new comes. Where positions are mixed, as in matrix products of maps, something
+    new comes for minutes.
+    """
+    from torch_pruning.dependency.group import Group
+
+    add, most = Group.add_dep, _VISITS * nodes + 100
+
+    def add_dep(group: Any, dep: Any, idxs: Any) -> None:
+        if len(group) >= most:
+            raise RuntimeError("a group does not come to an end")
+        add(group, dep, idxs)
+
+    Group.add_dep = add_dep
+    try:
+        yield
+    finally:
+        Group.add_dep = add
 
 
 def _reaches_output(items: Any) -> bool:
