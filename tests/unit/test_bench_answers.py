@@ -17,8 +17,8 @@ def test_infinities_and_nan_leave_a_document_without_them():
     x = g.quantize(g.input("N", 4), scale=0.1, zero=0)
     logarithm = g.node("Log", x)
     model = g.model(logarithm, g.node("Mul", logarithm, x), x).SerializeToString()
-    inputs = {"x": np.array([[0, 0.2, 0.5, 1]], np.float32)}
-    found = compare_answers({"int8": model, "fp32": model}, inputs, None, 1)
+    images = [{"x": np.array([[0, 0.2, 0.5, 1]], np.float32)}]
+    found = compare_answers({"int8": model, "fp32": model}, images, None, 1)
     assert (found.max_error, found.sqnr_db, found.differ, found.exact_db) == (0, None, False, None)
     json.dumps(dataclasses.asdict(found), allow_nan=False)
 

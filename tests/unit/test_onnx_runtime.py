@@ -53,16 +53,16 @@ def test_the_probe_says_what_this_processor_does(op: str) -> None:
 def test_the_worth_of_timed_answers() -> None:
     """They differ where, and only where, the processor's kernels do."""
     data, x, _ = layer("Conv", np.uint8(0), batch=1)
-    images = np.concatenate([x, x / 2, x])
+    images = [{"x": x}, {"x": x / 2}, {"x": x}]
     labels = np.zeros(3, np.int64)
-    found = compare_answers({"int8": data, "fp32": data}, {"x": images}, labels, 1)
+    found = compare_answers({"int8": data, "fp32": data}, images, labels, 1)
     assert found is not None
     assert (found.images, found.differ) == (3, not probe_kernels().exact)
     assert (found.sqnr_db is None) == (found.max_error == 0)
     assert (found.timed_db, found.exact_db) == (found.sqnr_db, None)
     assert found.accuracy is not None
     assert found.accuracy["exact"] == found.accuracy["fp32"] == 1
-    assert compare_answers({"fp32": data}, {"x": images}, None, 1) is None
+    assert compare_answers({"fp32": data}, images, None, 1) is None
 
 
 def test_two_quantizers_in_a_row_round_twice() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,13 @@ class Answers:
 
 
 def compare_answers(
-    models: Mapping[str, Path | bytes], inputs: Mapping[str, Array], labels: Array | None, threads: int
+    models: Mapping[str, Path | bytes], images: Sequence[Mapping[str, Array]], labels: Array | None, threads: int
 ) -> Answers | None:
     """Compare on all images, one at a time.
 
     Args:
         models: ``int8`` and, if there is one, ``fp32``.
-        inputs: an array for each input, the batch first.
+        images: for each an array for each input.
         labels: class of each image.
         threads: of ONNX Runtime.
 
@@ -70,8 +70,8 @@ def compare_answers(
     }
     if "fp32" in models:
         sessions["fp32"] = exact_session(models["fp32"], threads, where="fp32 model")
-    count = min(LARGEST, *(len(array) for array in inputs.values()))
-    found = {name: _outputs(session, inputs, count) for name, session in sessions.items()}
+    count = min(LARGEST, len(images))
+    found = {name: _outputs(session, images[:count]) for name, session in sessions.items()}
     sqnr, real = _ratio(found["exact"], found["timed"]), found.get("fp32")
     pairs = zip(found["exact"], found["timed"], strict=True)
     return Answers(
@@ -85,15 +85,10 @@ def compare_answers(
     )
 
 
-def _outputs(session: OnnxSession, inputs: Mapping[str, Array], count: int) -> list[NDArray[np.float64]]:
+def _outputs(session: OnnxSession, images: Sequence[Mapping[str, Array]]) -> list[NDArray[np.float64]]:
     """Each output over all images, ``[N, ...]``."""
-
-    def images() -> Iterator[list[Array]]:
-        for image in range(count):
-            feed = {name: array[image : image + 1] for name, array in inputs.items()}
-            yield session.run(None, session.typed(feed))
-
-    return [np.stack([np.asarray(part, np.float64) for part in parts]) for parts in zip(*images(), strict=True)]
+    answers = [session.run(None, session.typed(image)) for image in images]
+    return [np.stack([np.asarray(part, np.float64) for part in parts]) for parts in zip(*answers, strict=True)]
 
 
 def _ratio(expected: list[NDArray[np.float64]], got: list[NDArray[np.float64]]) -> float | None:

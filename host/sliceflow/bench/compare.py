@@ -78,9 +78,10 @@ def bench(
         UserError: inputs or models do not fit.
     """
     options = options or BenchOptions()
-    feed = check_inputs(program.inputs, inputs).image(0)
+    images = check_inputs(program.inputs, inputs).images()
+    feed = images[0]
     threads = list(options.threads) or sorted({1, cores()})
-    answers = compare_answers(models, inputs, labels, max(threads))
+    answers = compare_answers(models, images, labels, max(threads))
     cpu = [_on_cpu(kind, model, feed, count, options) for kind, model in models.items() for count in threads]
     if answers is not None and answers.differ:
         cpu += [_on_cpu(PRECISE, models["int8"], feed, count, options) for count in threads]
