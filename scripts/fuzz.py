@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import logging
 import os
 import queue
@@ -117,6 +118,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--keep", type=Path, default=ROOT / "build" / "fuzz", help="folder for cases that break a rule")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--write", action="store_true", help="record the result in docs/benchmarks")
     parser.add_argument("--replay", type=Path, help="run a kept case again")
     options = parser.parse_args()
@@ -133,6 +135,8 @@ def main() -> int:
     command = f"python scripts/fuzz.py --cases {options.cases} --seed {options.seed}"
     figures = tally.figures(command, time.monotonic() - begin, judge.SECONDS, judge.PEAK_MB)
     print(page(figures))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if options.write:
         record.write("fuzz", page, figures)
     return int(figures["broken"] > 0)
