@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sliceflow.onnx_runtime import OnnxSession, exact_session, user_session
 
 Array = NDArray[Any]
-LARGEST = 1000
-"""Images that are compared at most."""
+LARGEST, UNLABELLED = 1000, 32
+"""Images that are compared at most, with labels and without."""
 _TIES_DB = 30.0
 """Rounding ties alone leave more than this between two executions of a model, in decibels."""
 _FAR = 1e30
@@ -70,7 +70,7 @@ def compare_answers(
     }
     if "fp32" in models:
         sessions["fp32"] = exact_session(models["fp32"], threads, where="fp32 model")
-    count = min(LARGEST, len(images))
+    count = min(UNLABELLED if labels is None else LARGEST, len(images))
     found = {name: _outputs(session, images[:count]) for name, session in sessions.items()}
     sqnr, real = _ratio(found["exact"], found["timed"]), found.get("fp32")
     pairs = zip(found["exact"], found["timed"], strict=True)
