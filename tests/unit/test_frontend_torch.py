@@ -77,3 +77,47 @@ def test_wrong_arguments(net):
         export_module(net, [1, 2])
     with pytest.raises(UserError, match="input names"):
         export_module(net, torch.zeros(1, 3, 8, 8), input_names=["a", "b"])
+
+
+class Reads(torch.nn.Module):
+    """A batch's size in the code: the older exporter takes it for a constant."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.layer, self.how = torch.nn.Linear(4, 3), how
+
+    def forward(self, x):
+        return self.how(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda y: torch.cat([y, torch.ones(y.shape[0], 1)], 1),
+        lambda y: y.reshape(-1, 3, 1).amax(2),
+        lambda y: torch.movedim(y[:, :, None].movedim(1, -1), -1, 1),
+        lambda y: {"first": y, "rest": [y + 1]},
+    ],
+)
+@pytest.mark.parametrize("older_first", [True, False])
+def test_other_batches_run(how, older_first, capfd):
+    module = Reads(how).eval()
+    model = export_module(module, torch.randn(1, 4), older_first=older_first)
+    for batch in (1, 5):
+        x = torch.randn(batch, 4)
+        wanted = module(x)
+        wanted = [wanted["first"], *wanted["rest"]] if isinstance(wanted, dict) else [wanted]
+        for found, tensor in zip(run_model(model, {"input": x.numpy()}), wanted, strict=True):
+            np.testing.assert_allclose(found, tensor.detach().numpy(), atol=1e-5)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_cannot_be_exported_is_one_message_and_nothing_else(capfd):
+    module = Reads(lambda y: torch.cat([y, torch.ones(len(y), 1)], 1))
+    with pytest.raises(UserError, match="cannot export") as caught:
+        export_module(module, torch.randn(1, 4), older_first=True)
+    assert "does not run on 3 examples" in caught.value.why
+    assert "x.shape[0]" in caught.value.fix
+    assert "\x1b" not in caught.value.why
+    assert len(export_module(module, torch.randn(2, 4), dynamic_batch=False).graph.outputs) == 1
+    assert capfd.readouterr() == ("", "")
