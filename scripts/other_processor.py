@@ -115,8 +115,8 @@ def page(data: dict[str, Any]) -> str:
     rows = [[row[key] for key in ("file", "passed", "failed", "skipped", "seconds")] for row in data["files"]]
     return (
         f"# Tests on another processor: {data['processor']}\n\n"
-        "The tests whose results could depend on the processor, run under an emulator of one that ONNX Runtime's\n"
-        f"integer kernels meet otherwise: {data['emulator']}, `-cpu {data['model']}`.\n\n"
+        "Tests whose results could depend on the processor, run on an emulated one:\n"
+        f"{data['emulator']}, `-cpu {data['model']}`.\n\n"
         f"ONNX Runtime's integer kernels there: {data['kernels']}.\n\n{record.table(header, rows)}\n\n"
         "Below stands the processor that ran the emulator."
     )
