@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.passes.edit import add_initializer, drop_unread
-from sliceflow.passes.view import attribute, axis_of, constant, dims, graph_of, input_at, is_op, only_consumer
+from sliceflow.passes.view import attribute, constant, dims, graph_of, input_at, is_op, only_consumer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +199,7 @@ def per_channel(dequantize: ir.Node, dimensions: int, axis: int) -> bool:
     scale = constant(dequantize.inputs[1])
     if scale is None:
         return False
-    return scale.size == 1 or axis_of(int(attribute(dequantize, "axis", 1)), dimensions) == axis
+    return scale.size == 1 or int(attribute(dequantize, "axis", 1)) in (axis, axis - dimensions)
 
 
 def stored_weights(value: ir.Value | None) -> tuple[NDArray[Any] | None, ir.Node | None]:
@@ -224,12 +224,14 @@ def real_constant(value: ir.Value | None) -> NDArray[np.float64] | None:
     if attribute(dequantize, "block_size", 0):
         return None
     scale, zero = constant(dequantize.inputs[1]), constant(input_at(dequantize, 2))
-    if scale is None:
+    if scale is None or (zero is not None and zero.size != scale.size):
         return None
     layout: list[int] = []
     if scale.size > 1:
-        axis = axis_of(int(attribute(dequantize, "axis", 1)), array.ndim)
-        layout = [-1 if i == axis else 1 for i in range(array.ndim)]
+        axis = int(attribute(dequantize, "axis", 1))
+        if not -array.ndim <= axis < array.ndim or array.shape[axis] != scale.size:
+            return None  # the node contradicts itself, and is left to who runs it
+        layout = [-1 if i == axis % array.ndim else 1 for i in range(array.ndim)]
     centred = array.astype(np.float64) - (0 if zero is None else zero.astype(np.float64).reshape(layout))
     real: NDArray[np.float64] = centred * scale.astype(np.float64).reshape(layout)
     return real
