@@ -234,7 +234,7 @@ def test_bench_labels_every_number(folder, tmp_path, capsys):
     assert totals["total_ms"] == pytest.approx(sum(part["ms"] for part in totals["parts"]))
     assert totals["bytes_to_device"] == 12 * 12 * 4  # three channels in words of four
     fpga_part = totals["parts"][0]
-    assert fpga_part["ms"] == pytest.approx(1e3 * totals["predicted_cycles"] / (totals["mhz"] * 1e6))
+    assert fpga_part["ms"] == pytest.approx(1e3 * totals["predicted_cycles"] / (totals["clock_mhz"] * 1e6))
 
 
 def test_float_cycles_are_said_to_have_no_kernel_behind_them(folder, tmp_path, capsys):

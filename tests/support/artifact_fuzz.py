@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sliceflow.graph.program import FORMAT_VERSION
+
 Mutation = Callable[[Path, random.Random], str]
 VALUES = (
     None,
@@ -158,8 +160,11 @@ def strange_text(folder: Path, chance: random.Random) -> str:
         b'{"format": "sliceflow-program", "format_version": ' + b"9" * 5000 + b"}",
         b'{"format": "sliceflow-program", "format": "sliceflow-program"}',
         b'{"format": "sliceflow-program", "format_version": true}',
-        b'{"format": "sliceflow-program", "format_version": 4}',
-        b'{"format": "sliceflow-program", "format_version": 3, "checksum": ' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"format": "sliceflow-program", "format_version": 1000}',
+        b'{"format": "sliceflow-program", "format_version": %d, "checksum": ' % FORMAT_VERSION
+        + b"[" * 900
+        + b"]" * 900
+        + b"}",
     ]
     index = chance.randrange(len(texts))
     (folder / "manifest.json").write_bytes(texts[index])

@@ -18,6 +18,7 @@ import onnx
 
 from sliceflow.cli import main
 from sliceflow.graph.artifact import save_program
+from sliceflow.graph.program import FORMAT_VERSION
 from tests.support import tiny_models, tiny_program
 
 FOLDER = Path(__file__).resolve().parent.parent / "golden"
@@ -35,7 +36,9 @@ def prepare(folder: Path) -> None:
     (folder / "flipped/program.bin").write_bytes(data)
     (folder / "foreign/manifest.json").write_text('{"format": "something else"}')
     text = (folder / "newer/manifest.json").read_text()
-    (folder / "newer/manifest.json").write_text(text.replace('"format_version": 3', '"format_version": 9'))
+    (folder / "newer/manifest.json").write_text(
+        text.replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 9')
+    )
     (folder / "mine").mkdir()
     (folder / "mine/thesis.txt").write_text("irreplaceable")
     x = tiny_program.images(2, seed=0)

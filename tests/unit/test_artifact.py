@@ -14,7 +14,7 @@ import pytest
 
 from sliceflow.errors import UserError
 from sliceflow.graph.artifact import load_program, save_program, source_models
-from sliceflow.graph.program import CpuStep, Layer, Program
+from sliceflow.graph.program import FORMAT_VERSION, CpuStep, Layer, Program
 from sliceflow.runtime import Session
 from tests.support import artifact_fuzz, tiny_program
 
@@ -168,7 +168,7 @@ def set_in(*path_and_value):
         (set_in("surprise", 1), "unknown key 'surprise'"),
         (lambda d: d.pop("steps"), "missing key 'steps'"),
         (set_in("format", "other"), "not the manifest of a Sliceflow artifact"),
-        (set_in("format_version", 1), "format version 1, not 3"),
+        (set_in("format_version", 1), f"format version 1, not {FORMAT_VERSION}"),
         (set_in("format_version", True), "format version True"),
         (set_in("activation_words", True), "must stand here, not True"),
         (set_in("activation_words", 1.5), "must stand here, not 1.5"),

@@ -54,14 +54,16 @@ def test_units():
 
 
 def test_compilation_report():
-    document = compilation_json(tiny_program.tiny_program(), "folder")
+    program = tiny_program.tiny_program()
+    document = compilation_json(program, "folder")
     assert set(document) == {"artifact", "profile", "layers", "totals"}
     conv = document["layers"][1]
     assert (conv["name"], conv["placement"], conv["macs"]) == ("conv", "fpga", 9 * 3 * 5 * 42)
     totals = document["totals"]
     assert totals["fpga_share"] == 1
     assert totals["lanes_used"] == conv["macs"] / (84 * 9 * 16) == 15 / 32
-    assert totals["predicted_ms"] == pytest.approx(1e3 * 3 * 42 / 300e6)
+    assert totals["predicted_ms"] == pytest.approx(1e3 * 3 * 42 / (program.profile.mhz * 1e6))
+    assert totals["clock"] == program.profile.clock
     assert (totals["fpga_layers"], totals["cpu_layers"], totals["transforms"], totals["launches"]) == (1, 0, 2, 1)
 
 

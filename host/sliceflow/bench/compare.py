@@ -136,8 +136,8 @@ def _totals(
     launches = sum(isinstance(step, FpgaStep) for step in program.steps)
     crossings = crossing_bytes(program)
     simulated = sum(cycles.values()) if len(cycles) == len(layers) > 0 else None
-    clock = f"{program.profile.mhz:g} MHz clock"
-    fpga = 1e3 * (predicted if simulated is None else simulated) / (program.profile.mhz * 1e6)
+    clock = program.profile.clock
+    fpga = 1e3 * program.profile.seconds(predicted if simulated is None else simulated)
     parts = [
         _part("fpga", fpga, "predicted", clock)
         if simulated is None
@@ -149,7 +149,9 @@ def _totals(
     total = sum(part["ms"] for part in parts)
     return {
         "profile": program.profile.name,
-        "mhz": program.profile.mhz,
+        "clock_mhz": program.profile.mhz,
+        "clock_basis": program.profile.clock_basis,
+        "clock_device": program.profile.clock_device,
         "ideal_cycles": sum(layer.ideal_cycles for layer in layers),
         "predicted_cycles": predicted,
         "cycles_caveat": caveat(program.profile),

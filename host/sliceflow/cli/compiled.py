@@ -59,7 +59,7 @@ def _print(document: dict[str, Any]) -> None:
         f"{totals['cpu_layers']} CPU nodes{uncounted_text(totals['uncounted'])}"
     )
     output.line(
-        f"predicted: {count(totals['predicted_cycles'])} cycles, {totals['predicted_ms']:.3f} ms, "
+        f"predicted: {count(totals['predicted_cycles'])} cycles, {totals['predicted_ms']:.3f} ms ({totals['clock']}), "
         f"{share(totals['lanes_used'])} of the array's products are useful"
     )
     if totals["cycles_caveat"]:

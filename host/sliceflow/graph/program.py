@@ -18,7 +18,7 @@ from sliceflow.graph.descriptor import BYTES, Descriptor
 from sliceflow.hardware.profile import Profile
 
 FORMAT = "sliceflow-program"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 MAX_UNROLLED_CHANNELS = 4096
 """Most channels of an unrolled tensor: the host writes them one by one."""
 _OFFSETS = {"uint8": 1 << 7, "uint16": 1 << 15}

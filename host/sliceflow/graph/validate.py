@@ -29,7 +29,7 @@ MAX_PLANES = 3
 MAX_STRIPS = 1 << 20
 """Most strips of a program."""
 MAX_WORK = 1 << 34
-"""Most array clocks, words moved and pooled cells of a program together: about a minute of an accelerator at 300 MHz.
+"""Most array clocks, words moved and pooled cells of a program together: minutes of an accelerator.
 VGG16 at 224x224 needs less than a hundredth of it with 8x8 channels a clock."""
 _TABLE_BYTES = 256
 _RECORD_BYTES = 16

@@ -18,10 +18,13 @@ from sliceflow.errors import UserError
 
 _BUILT_IN = "sliceflow.hardware"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_DEVICE = re.compile(r"[ -~]{0,40}")
 TAPS = 9
 """Multiplier groups of the array, one for each bank of the window buffer (a 3x3 window)."""
 _WIDTHS = {"int": ((8, 8), (8, 4), (16, 8), (16, 4)), "float": ((32, 32),)}
 """Widths of an activation and a weight that each kind of arithmetic has."""
+CLOCK_BASES = ("assumed", "delay model", "placed and routed")
+"""What a profile's clock frequency can rest on, from the weakest to the strongest."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,10 @@ class Profile:
         beat_bytes: bytes that a memory port moves per clock.
         read_latency: clocks from a read request to its first beat (cycle model).
         mhz: clock frequency that predictions use.
+        clock_basis: what that frequency rests on, one of :data:`CLOCK_BASES`. ``"assumed"``: somebody's wish;
+            ``"delay model"``: the longest path of the mapped netlist, before placement;
+            ``"placed and routed"``: reported by a place-and-route tool.
+        clock_device: device family and speed grade for which it holds; empty if assumed for none.
     """
 
     name: str
@@ -57,6 +64,8 @@ class Profile:
     beat_bytes: int
     read_latency: int
     mhz: float
+    clock_basis: str
+    clock_device: str
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -97,6 +106,12 @@ class Profile:
             found.append(f"beat_bytes must be 64, not {self.beat_bytes}")
         if not 1 <= self.mhz <= 2000:
             found.append(f"mhz must lie in 1..2000, not {self.mhz}")
+        if self.clock_basis not in CLOCK_BASES:
+            found.append(f"clock_basis must be one of {CLOCK_BASES}, not {self.clock_basis[:80]!a}")
+        elif self.clock_basis != "assumed" and not self.clock_device:
+            found.append("clock_device must name the device for which the clock holds")
+        if not _DEVICE.fullmatch(self.clock_device):
+            found.append(f"clock_device must be at most 40 printable ASCII characters, not {self.clock_device[:80]!a}")
         return found
 
     @property
@@ -138,6 +153,15 @@ class Profile:
     def multipliers(self) -> int:
         """Products per clock."""
         return TAPS * self.cpi * self.cpo
+
+    @property
+    def clock(self) -> str:
+        """The clock and what it rests on, as every printed time names it: ``"58 MHz, delay model, UltraScale+ -2"``."""
+        return ", ".join(filter(None, (f"{self.mhz:g} MHz", self.clock_basis, self.clock_device)))
+
+    def seconds(self, cycles: float) -> float:
+        """Time of so many cycles at the profile's clock; as good as ``clock_basis``."""
+        return cycles / (self.mhz * 1e6)
 
     def _beats(self, size: int) -> int:
         return math.ceil(size / self.beat_bytes) * self.beat_bytes

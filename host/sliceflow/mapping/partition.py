@@ -186,7 +186,7 @@ def _worth_crossing(
             clocks += cycles.predict(layer, profile).predicted
             macs += unit.macs + _elements(unit.output)
     sizes += [_bytes(unit.output, profile) for unit in island if unit.output.value not in read & inside]
-    fpga = clocks / (profile.mhz * 1e6) + LINK.seconds(sum(sizes), len(sizes) + 1)
+    fpga = profile.seconds(clocks) + LINK.seconds(sum(sizes), len(sizes) + 1)
     return fpga <= macs / CPU_MACS_PER_SECOND
 
 

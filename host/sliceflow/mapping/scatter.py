@@ -39,7 +39,7 @@ def scatter_pays(shapes: Mapping[str, tuple[int, ...]], profile: Profile, link: 
         )
         # The layer took the sum in; now it is a layer of its own, of a word a clock.
         cycles = layer_cycles(shape, profile) - layer_cycles(fewer, profile) - back
-        saved, moved = cycles / (profile.mhz * 1e6), (there + back) * profile.word_bytes
+        saved, moved = profile.seconds(cycles), (there + back) * profile.word_bytes
         cost = link.seconds(moved, 3) + moved / HOST_BYTES_PER_SECOND
         logger.info("%s: channels of its own save %.1f us and cost %.1f us", branch.layer.name, 1e6 * saved, 1e6 * cost)
         return saved > cost

@@ -135,7 +135,7 @@ def _cost(plan: LayerPlan, layouts: Layouts, profile: Profile) -> _Cost | None:
         return None
     clocks = cycles.predict(layer, profile).predicted
     size = geometry.input_words(layer) * profile.word_bytes
-    return _Cost(clocks, clocks / (profile.mhz * 1e6) + LINK.seconds(size, 1) + size / HOST_BYTES_PER_SECOND)
+    return _Cost(clocks, profile.seconds(clocks) + LINK.seconds(size, 1) + size / HOST_BYTES_PER_SECOND)
 
 
 def _sides(kernel: int, stride: int, dilation: int) -> list[_Side]:
