@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import sys
 from typing import Any
 
@@ -24,6 +25,7 @@ from sliceflow.onnx_runtime import exact_session
 from sliceflow.quantization import CalibrationData, QuantizationOptions, quantize
 from sliceflow.quantization.quality import LEAST_DB
 from sliceflow.quantization.quiet import notes_unlogged
+from sliceflow.sqnr import sqnr_db
 
 METHODS = ("minmax", "percentile", "mse", "auto")
 SPOILT: tuple[tuple[str, float, dict[str, Any]], ...] = (
@@ -47,7 +49,8 @@ def outputs(model: ir.Model, images: Array) -> Array:
 def sqnr(exact: Array, found: Array) -> float:
     """In dB."""
     noise = float(np.square(exact.astype(np.float64) - found).sum())
-    return 10 * np.log10(float(np.square(exact, dtype=np.float64).sum()) / noise)
+    ratio = sqnr_db(float(np.square(exact, dtype=np.float64).sum()), noise)
+    return math.inf if ratio is None else ratio
 
 
 def measure(network: Trained) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import io
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 import onnx
 
 from sliceflow.cli import main as sliceflow
+from sliceflow.sqnr import sqnr_db
 
 
 def command(*words: str | Path) -> tuple[int, dict[str, Any], str]:
@@ -36,10 +38,10 @@ def command(*words: str | Path) -> tuple[int, dict[str, Any], str]:
     return code, document, err.getvalue()
 
 
-def sqnr_db(expected: np.ndarray, got: np.ndarray) -> float:
-    """Signal to quantization noise, in dB."""
-    signal, noise = float(np.square(expected).sum()), float(np.square(expected - got).sum())
-    return float("inf") if noise == 0 else 10 * float(np.log10(max(signal, 1e-300) / noise))
+def sqnr(expected: np.ndarray, got: np.ndarray) -> float:
+    """In dB; infinite if nothing is lost."""
+    found = sqnr_db(max(float(np.square(expected).sum()), 1e-300), float(np.square(expected - got).sum()))
+    return math.inf if found is None else found
 
 
 def outputs_of(case: Path, folder: Path, inputs: Path) -> list[str]:
@@ -58,9 +60,9 @@ def outputs_of(case: Path, folder: Path, inputs: Path) -> list[str]:
                 lines.append(f"{name}: no output of shape {expected[name].shape}")
                 continue
             want, have = expected[name].astype(np.float64), got[name].astype(np.float64)
-            columns = [sqnr_db(want[..., i], have[..., i]) for i in range(want.shape[-1])] if want.ndim == 3 else []
+            columns = [sqnr(want[..., i], have[..., i]) for i in range(want.shape[-1])] if want.ndim == 3 else []
             worst = f", worst column {min(columns):.1f} dB" if columns else ""
-            lines.append(f"{name}: {sqnr_db(want, have):.1f} dB{worst}")
+            lines.append(f"{name}: {sqnr(want, have):.1f} dB{worst}")
     return lines
 
 

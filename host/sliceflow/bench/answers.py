@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceflow.onnx_runtime import OnnxSession, exact_session, user_session
+from sliceflow.sqnr import sqnr_db
 
 Array = NDArray[Any]
 LARGEST, UNLABELLED = 1000, 32
@@ -99,9 +99,8 @@ def _ratio(expected: list[NDArray[np.float64]], got: list[NDArray[np.float64]]) 
     for a, b in zip(expected, got, strict=True):
         noise = float(np.square(_distance(a, b)).sum())
         signal = float(np.square(np.clip(a[np.isfinite(a)], -_FAR, _FAR)).sum())
-        if noise > 0:
-            ratios.append(round(10 * math.log10(max(signal, 1e-30) / noise), 2))
-    return min(ratios, default=None)
+        ratios.append(sqnr_db(max(signal, 1e-30), noise))  # of zeros, anything is lost
+    return min((ratio for ratio in ratios if ratio is not None), default=None)
 
 
 def _distance(expected: NDArray[np.float64], got: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from sliceflow.quantization.dataset import CalibrationData
 from sliceflow.quantization.mixed import channel_notes
 from sliceflow.quantization.quality import LEAST_LAYER_DB, InputRange, LayerQuality, OutputQuality, PartQuality, Quality
 from sliceflow.quantization.quantizer import QuantizationResult
+from sliceflow.sqnr import sqnr_db
 
 ENOUGH = 64
 """Samples from which on some are held back: as many as calibration needs at the least."""
@@ -81,14 +81,7 @@ def measure_quality(
 
 def _layer(point: PointError) -> LayerQuality:
     noise = point.arriving + point.rounding
-    return LayerQuality(name=point.node, op=point.op, tensor=point.tensor, sqnr_db=_decibels(point.signal, noise))
-
-
-def _decibels(signal: float, noise: float) -> float | None:
-    """The ratio in dB; None if it is not a finite number."""
-    if not (0 < signal < math.inf and 0 < noise < math.inf):
-        return None
-    return round(10 * math.log10(signal / noise), 2)
+    return LayerQuality(name=point.node, op=point.op, tensor=point.tensor, sqnr_db=sqnr_db(point.signal, noise))
 
 
 class _Output:
@@ -148,7 +141,7 @@ class _Output:
             )
         return OutputQuality(
             name=self._name,
-            sqnr_db=_decibels(self._signal, self._noise),
+            sqnr_db=sqnr_db(self._signal, self._noise),
             worst=self._worst(),
             note=self._note(),
             lost=self._bad(),
@@ -185,7 +178,7 @@ class _Output:
         return PartQuality(
             axis=axis,
             index=index,
-            sqnr_db=_decibels(float(signal[index]), float(noise[index])),
+            sqnr_db=sqnr_db(float(signal[index]), float(noise[index])),
             largest=float(largest[index]),
             values=values,
         )

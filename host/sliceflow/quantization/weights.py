@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
+from sliceflow.sqnr import sqnr_db
 
 WEIGHT_MAX = {"int8": 127, "int4": 7}
 """Greatest code of a weight; the least is its negative, which keeps 0 in the middle and products narrow."""
@@ -170,4 +171,4 @@ def snr_db(real: NDArray[np.float32], quantized: QuantizedWeights) -> float | No
     for part in _parts(flat):
         signal += float(np.square(flat[part], dtype=np.float64).sum())
         noise += float(np.square(flat[part] - steps[part] * scale[part]).sum())
-    return 10 * float(np.log10(signal / noise)) if signal > 0 and noise > 0 else None
+    return sqnr_db(signal, noise)

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceflow.graph.program import Program
+from sliceflow.sqnr import sqnr_db
 
 Array = NDArray[Any]
 _FAR = 1e9  # stands for infinity, which JSON does not have
+_NO_SIGNAL = 1e-30  # stands for the energy of zeros
 NEAR_TIE = 0.02
 """How near to a rounding tie a float32 sum may come out on the other side of it, in steps of eight bits."""
 _EXACT_DB, _ROUNDED_DB = 80.0, 30.0
@@ -125,17 +127,17 @@ class Agreement:
         if self.step and math.isfinite(tolerance.steps):
             return self.beyond <= (max(1, self.values // 1000) if self.roundings else 0)
         needed = tolerance.rounded_db if self.roundings else tolerance.float_db
-        return self.sqnr_db is None or self.sqnr_db >= needed
+        return not self.noise or (self.sqnr_db is not None and self.sqnr_db >= needed)
 
     @property
     def sqnr_db(self) -> float | None:
         """Energy of the model's values over that of the differences, in decibels; None if there are none."""
-        return round(-10 * math.log10(self.relative_noise), 2) if self.noise else None
+        return sqnr_db(max(self.signal, _NO_SIGNAL), self.noise)
 
     @property
     def relative_noise(self) -> float:
         """Energy of the differences as a share of the values'."""
-        return self.noise / max(self.signal, 1e-30)
+        return self.noise / max(self.signal, _NO_SIGNAL)
 
     def told(self) -> dict[str, Any]:
         """Where it first differs, as plain data."""
