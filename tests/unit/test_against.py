@@ -1,17 +1,18 @@
 """What a device computes against what a model means: every layer by itself, and the one at fault by its name."""
 
+import dataclasses
 import tempfile
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from sliceflow.devices import open_device
 from sliceflow.errors import UserError
 from sliceflow.frontend import load_model
-from sliceflow.graph.program import Program
+from sliceflow.graph.program import Program, TransformStep
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model
 from sliceflow.quantization import CalibrationData, quantize
@@ -114,6 +115,34 @@ def test_the_float_model_behind_a_quantized_program(seed):
         guilty = layer_of(program, conv.name)
         if not wrong.match:  # what follows may hide it from the output
             assert wrong.first_mismatch["layer"] == guilty or guilty in wrong.not_compared
+
+
+@pytest.mark.parametrize("side", [4, 5, 7])
+def test_an_unrolled_stem_with_as_many_elements_as_its_image(side):
+    # A patch embedding: the kernel is as large as its step, so what the host lays out has the image's size.
+    rng = np.random.default_rng(side)
+    weights = numpy_helper.from_array(rng.standard_normal((16, 3, side, side)).astype(np.float32), "w")
+    model = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Conv", ["x", "w"], ["y"], name="patches", strides=[side, side])],
+            "stem",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 12 * side, 12 * side])],
+            [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 16, 12, 12])],
+            [weights],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=10,
+    )
+    feed = images(model, 2, rng)
+    quantized = quantize(loaded(model), CalibrationData(feed)).model
+    profile = dataclasses.replace(Profile.load("int8-8x8"), mhz=1.0)  # so slow that unrolling always pays
+    program = compile_model(quantized, profile, name="m", source_sha256="0" * 64)
+    assert any(isinstance(step, TransformStep) and step.unrolling for step in program.steps)
+    right = against(program, ir.to_proto(quantized), feed)
+    assert right.match, right.first_mismatch
+    proto = ir.to_proto(quantized)
+    conv = next(node for node in proto.graph.node if node.op_type == "Conv")
+    assert against(program, negated(proto, conv), feed).first_mismatch["layer"] == layer_of(program, conv.name)
 
 
 def test_the_float_profile_and_a_wrong_weight():

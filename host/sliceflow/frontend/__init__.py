@@ -8,6 +8,7 @@ from sliceflow.frontend.forms import notes_of
 from sliceflow.frontend.interface import input_axes, interface, value_of
 from sliceflow.frontend.load import load_model
 from sliceflow.frontend.opset import OPSET
+from sliceflow.frontend.single import for_one_image
 from sliceflow.frontend.write import serialize, write_model
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "bind_shapes",
     "closed",
     "find_batch",
+    "for_one_image",
     "input_axes",
     "interface",
     "load_model",

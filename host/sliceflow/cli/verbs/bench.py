@@ -34,6 +34,7 @@ def bench(
     from sliceflow.bench import BenchOptions
     from sliceflow.bench import bench as compare
     from sliceflow.cli.arrays import read_arrays
+    from sliceflow.cli.sources import single
     from sliceflow.devices import open_device
     from sliceflow.graph.artifact import load_program, source_models
     from sliceflow.runtime.values import random_inputs
@@ -42,6 +43,7 @@ def bench(
     program = load_program(artifact)
     models: dict[str, Path | bytes] = {**source_models(artifact)}
     models |= {kind: path for kind, path in (("fp32", model), ("int8", quantized)) if path is not None}
+    models = {kind: single(source, f"the {kind} model") for kind, source in models.items()}
     if not models:
         raise UserError(
             "there is no model to compare with",

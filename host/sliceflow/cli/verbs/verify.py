@@ -82,13 +82,15 @@ def _compare(
     threads: int | None,
     decibels: float,
 ) -> dict[str, Any]:
+    from sliceflow.cli.sources import single
     from sliceflow.graph.artifact import source_models
     from sliceflow.runtime.against import compare_with_onnx, float_names
 
     source = source_models(artifact).get("int8")
     names = {} if source is None else float_names(source)
-    report = compare_with_onnx(program, device, feed, model, threads, names=names, decibels=decibels)
-    return dataclasses.asdict(report)
+    source_model = single(model, str(model))
+    report = compare_with_onnx(program, device, feed, source_model, threads, names=names, decibels=decibels)
+    return {**dataclasses.asdict(report), "model": str(model)}
 
 
 def _print(document: dict[str, Any], origin: str, device: str) -> None:
