@@ -23,13 +23,14 @@ extern "C" void sliceflow_kernel(const sliceflow::Beat* program, const sliceflow
 #pragma HLS interface s_axilite port = count bundle = control
 #pragma HLS interface s_axilite port = status bundle = control
 #pragma HLS interface s_axilite port = return bundle = control
+#pragma HLS interface ap_ctrl_hs port = return
   using sliceflow::Config;
-  const sliceflow::Ports<Config> ports = {program, weights, act_in, act_add, act_out};
   uint32_t result = sliceflow::STATUS_OK;
   for (uint32_t index = first; index < first + count && result == sliceflow::STATUS_OK; ++index) {
 #pragma HLS loop_tripcount min = 1 max = 64
     const sliceflow::LayerDescriptor layer = sliceflow::read_descriptor(program, index);
-    const uint32_t problem = sliceflow::execute_layer<Config>(layer, ports);
+    SLICEFLOW_LAYER(index);
+    const uint32_t problem = sliceflow::execute_layer<Config>(layer, program, weights, act_in, act_add, act_out);
     if (problem != sliceflow::STATUS_OK) result = index << 8 | problem;
   }
   *status = result;

@@ -20,16 +20,6 @@
 
 namespace sliceflow {
 
-// The memory ports. The three activation pointers may name the same memory.
-template <class C>
-struct Ports {
-  const Beat* program;
-  const Beat* weights;
-  const Word<C>* act_in;
-  const Word<C>* act_add;
-  Word<C>* act_out;
-};
-
 // The stream pipeline. Every stream has one writer and one reader.
 template <class C>
 void compute_strip(LayerDescriptor d, Strip strip, const Banks<C>& banks, const Beat* program, const Beat* weights,
@@ -74,20 +64,21 @@ void compute_strip(LayerDescriptor d, Strip strip, const Banks<C>& banks, const 
 
 // One strip. Synthesis doubles the banks, so that the next strip loads while this one computes.
 template <class C>
-void run_strip(LayerDescriptor d, Strip strip, const Ports<C>& ports, const Table<C>& before, const Table<C>& after,
+void run_strip(LayerDescriptor d, Strip strip, const Beat* program, const Beat* weights, const Word<C>* act_in,
+               const Word<C>* act_add, Word<C>* act_out, const Table<C>& before, const Table<C>& after,
                const PoolScale<C> pool_scales[POOL_SCALES<C>()], Sums<C>& pool_total) {
 #pragma HLS dataflow
   SLICEFLOW_MEMORY(Banks<C>, banks);
 #pragma HLS array_partition variable = banks dim = 1 complete
 #pragma HLS aggregate variable = banks
-  load_strip<C>(d, strip, ports.act_in, banks);
-  compute_strip<C>(d, strip, banks, ports.program, ports.weights, ports.act_add, ports.act_out, before, after,
-                   pool_scales, pool_total);
+  load_strip<C>(d, strip, act_in, banks);
+  compute_strip<C>(d, strip, banks, program, weights, act_add, act_out, before, after, pool_scales, pool_total);
 }
 
-// Executes one descriptor, or the part of it that its ranges name.
+// Executes one descriptor, or the part of it that its ranges name. The three activation pointers may name the same memory.
 template <class C>
-uint32_t execute_layer(const LayerDescriptor& d, const Ports<C>& ports) {
+uint32_t execute_layer(const LayerDescriptor& d, const Beat* program, const Beat* weights, const Word<C>* act_in,
+                       const Word<C>* act_add, Word<C>* act_out) {
   Table<C> before;
   Table<C> after;
   PoolScale<C> pool_scales[POOL_SCALES<C>()];
@@ -96,16 +87,16 @@ uint32_t execute_layer(const LayerDescriptor& d, const Ports<C>& ports) {
 #pragma HLS array_partition variable = after dim = 1 complete
   const uint32_t problem = check_layer<C>(d);
   if (problem != STATUS_OK) return problem;
-  load_table<C>(d, ports.program, before);
-  load_table<C>(d, ports.program, after);
-  load_pool_scales<C>(d, ports.program, pool_scales);
+  load_table<C>(d, program, before);
+  load_table<C>(d, program, after);
+  load_pool_scales<C>(d, program, pool_scales);
   for (uint32_t group = 0; group < d.group_count; ++group) {
 #pragma HLS loop_tripcount min = 1 max = 64
     for (uint32_t index = 0; index < d.strip_count; ++index) {
 #pragma HLS loop_tripcount min = 1 max = 16
       const Strip strip = strip_of(d, d.group_first + group, d.strip_first + index);
       if (!strip_fits<C>(d, strip)) return STATUS_TOO_BIG;
-      run_strip<C>(d, strip, ports, before, after, pool_scales, pool_total);
+      run_strip<C>(d, strip, program, weights, act_in, act_add, act_out, before, after, pool_scales, pool_total);
     }
   }
   return STATUS_OK;

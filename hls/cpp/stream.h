@@ -13,6 +13,7 @@
 #define SLICEFLOW_PROCESS(label, function, ...) function(__VA_ARGS__)
 #define SLICEFLOW_REGION_END
 #define SLICEFLOW_MEMORY(type, name) type name
+#define SLICEFLOW_LAYER(index)
 #else
 #include "sim/region.h"
 #endif

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C simulation as a shared library: the kernel's layers on the host's memory, shared among threads. Reentrant: callers on
-// several threads may run at once on different activation memories.
+// The C simulation as a shared library: the kernel's top function on the host's memory. With several threads, each calls it for
+// its share of every layer. Reentrant: callers on several threads may run at once on different activation memories.
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -13,9 +15,28 @@
 
 namespace {
 
+using sliceflow::Beat;
 using sliceflow::Config;
+using sliceflow::LayerDescriptor;
 
+constexpr int RANGES_BYTE = 68 * 4;  // group_first and what follows it in a descriptor
 enum : uint32_t { STATUS_SIMULATION = 255 };  // beside sliceflow::Status: a deadlock or a stream misused
+
+struct Memories {
+  const Beat* program;
+  size_t program_beats;
+  const Beat* weights;
+  sliceflow::Word<Config>* activations;
+};
+
+// Calls the kernel. Returns its status, or that of the simulation.
+uint32_t launch(const Memories& memories, const Beat* program, uint32_t first, uint32_t count) {
+  uint32_t status = sliceflow::STATUS_OK;
+  sliceflow_sim::clear_failure();
+  sliceflow_kernel(program, memories.weights, memories.activations, memories.activations, memories.activations, first,
+                   count, &status);
+  return sliceflow_sim::failure()[0] ? sliceflow_sim::layer() << 8 | STATUS_SIMULATION : status;
+}
 
 class Barrier {
  public:
@@ -40,72 +61,81 @@ class Barrier {
   std::condition_variable all_here_;
 };
 
-// One call of sliceflow_csim_run.
-struct Run {
-  Run(const sliceflow::Ports<Config>& memory, uint32_t thread_count)
-      : ports(memory), threads(thread_count), barrier(thread_count), status(sliceflow::STATUS_OK) {}
+// A launch that several threads share, layer by layer.
+class SharedLaunch {
+ public:
+  SharedLaunch(const Memories& memories, uint32_t first, uint32_t count, uint32_t threads)
+      : memories_(memories), first_(first), count_(count), threads_(threads), barrier_(threads) {}
 
-  const sliceflow::Ports<Config> ports;
-  const uint32_t threads;
-  uint32_t first = 0;
-  uint32_t count = 0;
-  char* message = nullptr;
-  size_t message_bytes = 0;
-  Barrier barrier;
-  std::mutex mutex;
-  std::atomic<uint32_t> status;
+  uint32_t run(char* message, size_t message_bytes) {
+    std::vector<std::thread> helpers;
+    for (uint32_t k = 1; k < threads_; ++k) helpers.emplace_back([this, k] { work(k); });
+    work(0);
+    for (std::thread& helper : helpers) helper.join();
+    if (message_bytes) std::snprintf(message, message_bytes, "%s", message_.c_str());
+    return status_;
+  }
+
+ private:
+  // Every thread takes its share of each layer; the next layer waits for all. A thread has its own program memory, in whose
+  // descriptors it writes its ranges.
+  void work(uint32_t self) {
+    std::vector<Beat> program(memories_.program, memories_.program + memories_.program_beats);
+    for (uint32_t index = first_; index < first_ + count_; ++index) {
+      execute(self, index, program.data());
+      barrier_.wait();
+      const bool failed = status_ != sliceflow::STATUS_OK;
+      barrier_.wait();  // nobody reports the next layer's problem before all have seen this one's
+      if (failed) return;
+    }
+  }
+
+  void execute(uint32_t self, uint32_t index, Beat* program) {
+    const LayerDescriptor whole = sliceflow::read_descriptor(program, index);
+    if (sliceflow::check_layer<Config>(whole) == sliceflow::STATUS_OK) {
+      const LayerDescriptor share = sliceflow_sim::share_of(whole, self, threads_);
+      if (share.group_count == 0) return;
+      const uint32_t ranges[] = {share.group_first, share.group_count, share.strip_first,
+                                 share.strip_count, share.out_first,   share.out_count};
+      std::memcpy(reinterpret_cast<unsigned char*>(program) + index * sliceflow::DESCRIPTOR_BYTES + RANGES_BYTE, ranges,
+                  sizeof ranges);
+    }
+    report(launch(memories_, program, index, 1));
+  }
 
   // Keeps the first problem.
-  void fail(uint32_t index, uint32_t code, const char* text) {
-    std::lock_guard<std::mutex> lock(mutex);
-    if (status != sliceflow::STATUS_OK) return;
-    status = index << 8 | code;
-    if (message_bytes) std::snprintf(message, message_bytes, "%s", text);
+  void report(uint32_t status) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (status == sliceflow::STATUS_OK || status_ != sliceflow::STATUS_OK) return;
+    status_ = status;
+    message_ = sliceflow_sim::failure();
   }
-};
 
-// Every thread takes its share of each layer; the next layer waits for all.
-void work(Run& run, uint32_t self) {
-  sliceflow_sim::clear_failure();
-  for (uint32_t n = 0; n < run.count; ++n) {
-    const uint32_t index = run.first + n;
-    const sliceflow::LayerDescriptor whole = sliceflow::read_descriptor(run.ports.program, index);
-    uint32_t problem = sliceflow::check_layer<Config>(whole);
-    if (problem == sliceflow::STATUS_OK) {
-      const sliceflow::LayerDescriptor share =
-          run.threads == 1 ? whole : sliceflow_sim::share_of(whole, self, run.threads);
-      problem = sliceflow::execute_layer<Config>(share, run.ports);
-    }
-    if (problem != sliceflow::STATUS_OK) run.fail(index, problem, "");
-    if (sliceflow_sim::failure()[0]) run.fail(index, STATUS_SIMULATION, sliceflow_sim::failure());
-    if (run.threads > 1) run.barrier.wait();
-    const bool failed = run.status != sliceflow::STATUS_OK;
-    if (run.threads > 1) run.barrier.wait();  // nobody reports the next layer's problem before all have seen this one's
-    if (failed) return;
-  }
-}
+  const Memories memories_;
+  const uint32_t first_;
+  const uint32_t count_;
+  const uint32_t threads_;
+  Barrier barrier_;
+  std::mutex mutex_;
+  std::atomic<uint32_t> status_{sliceflow::STATUS_OK};
+  std::string message_;
+};
 
 }  // namespace
 
 // Executes descriptors first .. first + count on three memories. Returns 0, or the failing descriptor's index times 256 plus a code;
 // `message` then tells about a failed simulation.
-extern "C" __attribute__((visibility("default"))) uint32_t sliceflow_csim_run(const void* program, const void* weights,
-                                                                              void* activations, uint32_t first,
-                                                                              uint32_t count, uint32_t threads,
-                                                                              char* message, size_t message_bytes) {
-  sliceflow::Word<Config>* words = static_cast<sliceflow::Word<Config>*>(activations);
-  const sliceflow::Ports<Config> ports = {static_cast<const sliceflow::Beat*>(program),
-                                          static_cast<const sliceflow::Beat*>(weights), words, words, words};
-  if (threads == 0) threads = 1;
+extern "C" __attribute__((visibility("default"))) uint32_t sliceflow_csim_run(const void* program, size_t program_bytes,
+                                                                              const void* weights, void* activations,
+                                                                              uint32_t first, uint32_t count,
+                                                                              uint32_t threads, char* message,
+                                                                              size_t message_bytes) {
+  const Memories memories = {static_cast<const Beat*>(program), program_bytes / sizeof(Beat),
+                             static_cast<const Beat*>(weights),
+                             static_cast<sliceflow::Word<Config>*>(activations)};
   if (message_bytes) message[0] = 0;
-  Run run(ports, threads);
-  run.first = first;
-  run.count = count;
-  run.message = message;
-  run.message_bytes = message_bytes;
-  std::vector<std::thread> helpers;
-  for (uint32_t k = 1; k < threads; ++k) helpers.emplace_back(work, std::ref(run), k);
-  work(run, 0);
-  for (std::thread& helper : helpers) helper.join();
-  return run.status;
+  if (threads > 1) return SharedLaunch(memories, first, count, threads).run(message, message_bytes);
+  const uint32_t status = launch(memories, memories.program, first, count);
+  if (message_bytes) std::snprintf(message, message_bytes, "%s", sliceflow_sim::failure());
+  return status;
 }

@@ -26,6 +26,7 @@ struct Scheduler {
   Fiber main;
   int current = -1;
   bool active = false;
+  uint32_t layer = 0;
   char failure[2048] = "";
 };
 
@@ -88,6 +89,10 @@ void report_deadlock(const char* region, int count) {
 
 const char* failure() { return scheduler.failure; }
 void clear_failure() { scheduler.failure[0] = 0; }
+uint32_t layer() { return scheduler.layer; }
+void begin_layer(uint32_t index) {
+  if (!scheduler.failure[0]) scheduler.layer = index;
+}
 
 void Channel::wait_for_data() {
   do block(FOR_DATA, this);

@@ -51,6 +51,10 @@ class Channel {
 const char* failure();
 void clear_failure();
 
+// The descriptor that this thread executes, for reports.
+uint32_t layer();
+void begin_layer(uint32_t index);
+
 class Region {
  public:
   explicit Region(const char* name);
@@ -101,6 +105,7 @@ class Memory {
   auto SLICEFLOW_JOIN(process_, __LINE__) = [&]() { function(__VA_ARGS__); }; \
   sliceflow_region.add(label, SLICEFLOW_JOIN(process_, __LINE__))
 #define SLICEFLOW_REGION_END sliceflow_region.run()
+#define SLICEFLOW_LAYER(index) sliceflow_sim::begin_layer(index)
 #define SLICEFLOW_MEMORY(type, name)                            \
   static thread_local sliceflow_sim::Memory<type> name##_memory; \
   type& name = name##_memory.get()

@@ -14,7 +14,7 @@ from sliceflow.hardware.profile import Profile
 
 logger = logging.getLogger(__name__)
 
-_LIBRARY_SOURCES = ("sim/csim.cpp", "sim/region.cpp", "sim/fiber.cpp")
+_LIBRARY_SOURCES = ("kernel.cpp", "sim/csim.cpp", "sim/region.cpp", "sim/fiber.cpp")
 _TESTBENCH_SOURCES = ("testbench.cpp", "kernel.cpp", "sim/region.cpp", "sim/fiber.cpp")
 
 

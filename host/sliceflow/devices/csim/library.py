@@ -46,7 +46,8 @@ class CsimLibrary:
                 fix="delete that file, so that it is compiled again",
             ) from error
         self._run.restype = ctypes.c_uint32
-        self._run.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_uint32] * 3 + [ctypes.c_char_p, ctypes.c_size_t]
+        pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32
+        self._run.argtypes = [pointer, size, pointer, pointer, number, number, number, ctypes.c_char_p, size]
 
     def run(
         self,
@@ -90,8 +91,8 @@ class CsimLibrary:
         if not 1 <= threads <= 256:
             raise UserError(f"threads must lie in 1..256, not {threads}")
         message = ctypes.create_string_buffer(_MESSAGE_BYTES)
-        pointers = (program.ctypes.data, weights.ctypes.data, activations.ctypes.data)
-        status = self._run(*pointers, first, count, threads, message, _MESSAGE_BYTES)
+        memories = (program.ctypes.data, program.size, weights.ctypes.data, activations.ctypes.data)
+        status = self._run(*memories, first, count, threads, message, _MESSAGE_BYTES)
         if status & 0xFF == _SIMULATION_FAILED:
             text = message.value.decode("utf-8", "replace")
             raise InternalError("the kernel's simulation failed", where=f"descriptor {status >> 8}", why=text)
