@@ -1,8 +1,8 @@
 """Feed thousands of hostile models, data files and artifacts to the command line.
 
 Each case must end with exit code 0 or 1, with one clear message, without a traceback, crash, hang or half-written
-output, within 20 s and 2 GiB of resident memory; ``scripts/fuzzing/judge.py`` has the rules. Cases depend on
-``--seed`` and their number only. Those that break a rule are kept and can be run again with ``--replay``.
+output, within 20 s of processor time and 2 GiB of resident memory; ``scripts/fuzzing/judge.py`` has the rules. Cases
+depend on ``--seed`` and their number only. Those that break a rule are kept and can be run again with ``--replay``.
 
     python scripts/fuzz.py --cases 3000 --seed 0
     python scripts/fuzz.py --replay build/fuzz/case-000123

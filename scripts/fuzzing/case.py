@@ -57,7 +57,7 @@ class Run:
     Attributes:
         arguments: the command.
         code: exit code; negative: the signal that ended the process.
-        seconds: wall time.
+        seconds: processor time; wall time if it was killed.
         peak_mb: largest resident memory of the process, MiB.
         stdout, stderr: what it wrote.
         problems: the rules it broke; empty if all is well.

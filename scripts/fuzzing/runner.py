@@ -63,7 +63,7 @@ class Runner:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-        ready, _, _ = select.select([self._results], [], [], judge.SECONDS + _GRACE)
+        ready, _, _ = select.select([self._results], [], [], judge.HANG + _GRACE)
         line = os.read(self._results, 1 << 16) if ready else b""
         self._commands += 1
         if line:
@@ -91,13 +91,14 @@ class Runner:
             )
             while (found := os.wait4(process.pid, os.WNOHANG))[0] == 0:
                 time.sleep(0.01)
-                if time.monotonic() - begin > judge.SECONDS + _GRACE:
+                if time.monotonic() - begin > judge.HANG + _GRACE:
                     process.kill()
                     found = os.wait4(process.pid, 0)
                     break
         process.returncode = os.waitstatus_to_exitcode(found[1])
-        seconds = time.monotonic() - begin
-        peak = found[2].ru_maxrss / 1024
+        killed, used = process.returncode < 0, found[2]
+        seconds = time.monotonic() - begin if killed else used.ru_utime + used.ru_stime
+        peak = used.ru_maxrss / 1024
         return _result(command, folder, code=process.returncode, seconds=seconds, peak_mb=peak)
 
     def _worker(self) -> subprocess.Popen[str]:

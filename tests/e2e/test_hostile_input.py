@@ -78,7 +78,7 @@ GOOD = "error: the model is empty\n  where: model.onnx\n"
         ({"code": 4}, "exit code 4"),
         ({"code": 3}, "exit code 3"),
         ({"code": -11}, "signal 11"),
-        ({"code": -9, "seconds": 23.0}, "hang"),
+        ({"code": -9, "seconds": 183.0}, "hang"),
         ({"seconds": 21.0}, "slow"),
         ({"peak_mb": 3000.0}, "memory"),
         ({"stderr": ""}, "without a message"),

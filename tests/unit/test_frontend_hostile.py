@@ -181,6 +181,15 @@ def test_attributes_of_a_convolution(name, value):
     assert "Conv" in error.where
 
 
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("pads", [1, 2]), ("pads", [1] * 6), ("strides", [1]), ("dilations", [1] * 3)]
+)
+def test_the_only_attribute_of_a_convolution_fits_its_weights(op, name, value):
+    g = Graph(5)
+    refusal(g.model(g.node(op, g.input("N", 3, 8, 8), g.random(3, 3, 3, 3), **{name: value})))
+
+
 def test_a_kernel_larger_than_the_map():
     g = Graph(4)
     error = refusal(g.model(g.node("MaxPool", g.input("N", 3, 4, 4), kernel_shape=[5, 2])))

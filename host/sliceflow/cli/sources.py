@@ -17,5 +17,5 @@ def single(model: Path | bytes, name: str) -> Path | bytes:
 
     found, images = for_one_image(model)
     if images > 1:
-        output.note(f"{name} takes {images} images at a time; a copy of it for one image is used")
+        output.note(f"note: {name} takes {images} images at a time; a copy of it for one image is used")
     return found

@@ -92,6 +92,9 @@ def _window(node: ir.Node) -> str:
         if name == "pads" and len(sizes) % 2:
             return f"pads must have a begin and an end for each axis, not {sizes}"
         lengths.add(len(sizes) // (2 if name == "pads" else 1))
+    weights = dims(input_at(node, 1)) if is_op(node, "Conv", "ConvTranspose") else None
+    if lengths and weights is not None and len(weights) > 2:
+        lengths.add(len(weights) - 2)
     if len(lengths) > 1:
         return "kernel_shape, strides, dilations and pads must have one entry (pads: two) for each axis"
     if not 1 <= attribute(node, "group", 1) <= _LARGEST:
