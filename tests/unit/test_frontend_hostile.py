@@ -190,6 +190,24 @@ def test_the_only_attribute_of_a_convolution_fits_its_weights(op, name, value):
     refusal(g.model(g.node(op, g.input("N", 3, 8, 8), g.random(3, 3, 3, 3), **{name: value})))
 
 
+@pytest.mark.parametrize("axis", [5, 7, -5, 1 << 40])
+@pytest.mark.parametrize("op", ["Concat", "Softmax", "ArgMax", "Split", "Flatten", "LogSoftmax", "TopK"])
+def test_an_axis_that_the_input_does_not_have(op, axis):
+    g = Graph(6)
+    x = g.input("N", 3, 8, 8)
+    others = {"Concat": [x], "TopK": [g.constant([2], "int64")]}.get(op, [])
+    outputs = ["a", "b"] if op in ("TopK", "Split") else ()
+    made = g.node(op, x, *others, outputs=outputs, axis=axis, **({"num_outputs": 2} if op == "Split" else {}))
+    refusal(g.model(made))
+
+
+@pytest.mark.parametrize("axis", [4, -5, 1 << 40])
+@pytest.mark.parametrize("op", ["Squeeze", "ReduceMean", "ReduceMax"])
+def test_axes_that_the_input_does_not_have(op, axis):
+    g = Graph(7)
+    refusal(g.model(g.node(op, g.input("N", 3, 8, 1), g.constant([axis], "int64"))))
+
+
 def test_a_kernel_larger_than_the_map():
     g = Graph(4)
     error = refusal(g.model(g.node("MaxPool", g.input("N", 3, 4, 4), kernel_shape=[5, 2])))

@@ -9,9 +9,16 @@ import onnx_ir as ir
 
 from sliceflow.errors import UserError
 from sliceflow.frontend.schemas import schema
-from sliceflow.passes.view import attribute, dims, input_at, is_op, static_shape
+from sliceflow.passes.view import attribute, dims, input_at, integers, is_op, static_shape
 
 _WINDOWED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool")
+_ALONG = frozenset({"ArgMax", "ArgMin", "Concat", "Flatten", "Gather", "GatherElements", "Hardmax", "LogSoftmax"})
+_ALONG |= {"LayerNormalization", "LpNormalization", "ScatterElements", "Softmax", "Split", "TopK"}
+"""Operators with an attribute ``axis`` of their first input."""
+_AXES_INPUT = {"Slice": 3, "Squeeze": 1, "Pad": 3}
+_AXES_INPUT |= {f"Reduce{kind}": 1 for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum")}
+_AXES_INPUT |= {"ReduceSumSquare": 1}
+"""Operators with axes of their first input, and the number of the input that holds them."""
 _SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 _LARGEST = (1 << 31) - 1
 _FIX = "the exporter is at fault: check the model with onnx.checker and export it again"
@@ -111,7 +118,7 @@ def _layer_problem(node: ir.Node) -> str:
         return _reach_problem(node)
     if is_op(node, "BatchNormalization"):
         return _batch_norm_problem(node)
-    return _product_problem(node) if is_op(node, "Gemm", "MatMul") else ""
+    return _product_problem(node) if is_op(node, "Gemm", "MatMul") else _axis_problem(node)
 
 
 def _conv_problem(node: ir.Node) -> str:
@@ -150,6 +157,22 @@ def _reach_problem(node: ir.Node) -> str:
         if room < reach:
             return f"its window covers {reach} cells of axis {i + 2}, its padded input has {room}"
     return ""
+
+
+def _axis_problem(node: ir.Node) -> str:
+    """Whether the operator works along an axis that its input does not have."""
+    found = dims(node.inputs[0]) if node.inputs else None
+    if found is None or node.domain != "":
+        return ""
+    axes: list[int] | tuple[int, ...] | None = None
+    if node.op_type in _ALONG:
+        axis = attribute(node, "axis", None)
+        axes = None if axis is None else [axis]
+    elif node.op_type in _AXES_INPUT:
+        axes = integers(input_at(node, _AXES_INPUT[node.op_type]))
+    last = len(found) if node.op_type == "Flatten" else max(len(found) - 1, 0)
+    wrong = next((axis for axis in axes or () if not -len(found) <= axis <= last), None)
+    return "" if wrong is None else f"it has the axis {wrong}, its input {len(found)} dimensions"
 
 
 def _batch_norm_problem(node: ir.Node) -> str:
