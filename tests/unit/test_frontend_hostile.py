@@ -208,6 +208,13 @@ def test_axes_that_the_input_does_not_have(op, axis):
     refusal(g.model(g.node(op, g.input("N", 3, 8, 1), g.constant([axis], "int64"))))
 
 
+@pytest.mark.parametrize("op", ["AveragePool", "MaxPool", "LpPool"])
+def test_a_window_that_would_never_be_done(op):
+    g = Graph(8)
+    options = {"kernel_shape": [(1 << 31) - 1, 2], "auto_pad": "SAME_UPPER"}
+    assert "window" in refusal(g.model(g.node(op, g.input("N", 3, 8, 8), **options))).what
+
+
 def test_a_kernel_larger_than_the_map():
     g = Graph(4)
     error = refusal(g.model(g.node("MaxPool", g.input("N", 3, 4, 4), kernel_shape=[5, 2])))

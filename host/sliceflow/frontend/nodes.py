@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import onnx
@@ -21,6 +22,8 @@ _AXES_INPUT |= {"ReduceSumSquare": 1}
 """Operators with axes of their first input, and the number of the input that holds them."""
 _SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 _LARGEST = (1 << 31) - 1
+_LARGEST_WINDOW = 1 << 24
+"""Cells of a window: ONNX Runtime visits them all, for each result, even where they lie in the padding."""
 _FIX = "the exporter is at fault: check the model with onnx.checker and export it again"
 
 
@@ -98,6 +101,8 @@ def _window(node: ir.Node) -> str:
             return f"{name} must be {low} or more, not {sizes}"
         if name == "pads" and len(sizes) % 2:
             return f"pads must have a begin and an end for each axis, not {sizes}"
+        if name == "kernel_shape" and math.prod(sizes) > _LARGEST_WINDOW:
+            return f"its window covers {math.prod(sizes)} cells; {_LARGEST_WINDOW} are allowed"
         lengths.add(len(sizes) // (2 if name == "pads" else 1))
     weights = dims(input_at(node, 1)) if is_op(node, "Conv", "ConvTranspose") else None
     if lengths and weights is not None and len(weights) > 2:
