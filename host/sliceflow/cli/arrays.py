@@ -21,6 +21,8 @@ LARGEST = 1 << 30
 """Largest content of an input file, unpacked, in bytes."""
 Array = NDArray[Any]
 _DAMAGED = (ValueError, TypeError, EOFError, KeyError, SyntaxError, NotImplementedError, RuntimeError, OverflowError)
+_LONGEST_NAME = (1 << 16) - 1 - len(".npy")
+"""Bytes of an array's name that a ZIP archive holds."""
 _DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error)
 
 
@@ -69,7 +71,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write ``.npz``, or ``.npy`` for a single array, whole or not at all.
 
     Raises:
-        UserError: the name of the file does not fit.
+        UserError: the name of the file, or of an array, does not fit.
         OSError: it cannot be written.
     """
     if path.suffix not in (".npy", ".npz") or (path.suffix == ".npy" and len(arrays) != 1):
@@ -78,6 +80,14 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
             where=str(path),
             fix="name a file that ends in .npz",
         )
+    for name in arrays if path.suffix == ".npz" else ():
+        if "\0" in name or len(name.encode(errors="replace")) > _LONGEST_NAME:
+            raise UserError(
+                "an output's name cannot stand in an .npz file",
+                where=f"output {name[:40]!a}",
+                why=f"it has {len(name)} characters; {_LONGEST_NAME} bytes without a zero are allowed",
+                fix="rename the output in the model" + (", or write a .npy file" if len(arrays) == 1 else ""),
+            )
     with atomic_file(path) as stream:
         if path.suffix == ".npy":
             np.save(stream, next(iter(arrays.values())))
