@@ -21,7 +21,7 @@ from pathlib import Path
 
 SIMULATION_ONLY = ("testbench.cpp", "sim/")
 """Files of hls/cpp that no tool synthesizes."""
-_HEADERS = {"cstdint", "type_traits", "ap_int.h", "hls_stream.h"}
+_HEADERS = {"cstdint", "type_traits", "ap_int.h", "hls_stream.h", "hls_burst_maxi.h"}
 _FORBIDDEN = {
     **dict.fromkeys(("new", "delete", "malloc", "calloc", "realloc", "free"), "heap memory"),
     **dict.fromkeys(("throw", "try", "catch", "noexcept"), "exceptions"),
@@ -32,6 +32,8 @@ _FORBIDDEN = {
     "double": "double precision",
     "lambda": "lambdas",
 }
+_CALLS = {"read": "read", "read_nb": "read", "write": "write"}
+"""Methods of a stream, and what they do with it."""
 _STANDARD = {"conditional", "make_unsigned", "make_signed", "enable_if", "is_same"}
 _TOKEN = re.compile(
     r"#[^\n]*|[A-Za-z_]\w*|\d[\w.']*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|->|::|&&|\|\||[<>=!+\-*/]=|\S"
@@ -310,8 +312,8 @@ def _directions(callee: str, position: int, functions: Sequence[Function], path:
             continue
         name, body = function.parameters[position][-1].text, function.body
         for index, token in enumerate(body[:-2]):
-            if token.text == name and body[index + 1].text == "." and body[index + 2].text in ("read", "write"):
-                found.add(body[index + 2].text)
+            if token.text == name and body[index + 1].text == "." and body[index + 2].text in _CALLS:
+                found.add(_CALLS[body[index + 2].text])
         for inner, bracket in _calls(body, names):
             for place, argument in enumerate(_split(body[bracket + 1 : _closing(body, bracket)])):
                 if len(argument) == 1 and argument[0].text == name:

@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// cvt: nine bank reads and a rotation make a frame.
+// cvt: places the input in the banks, and makes a frame of nine bank reads and a rotation. Both go on in the same clock: a strip is placed
+// while the one before is read, and the first frames of a strip go as soon as the rows that they touch are there.
 #pragma once
 
-#include "load.h"
-#include "numerics.h"
-#include "pad.h"
+#include "place.h"
 #include "stream.h"
 
 namespace sliceflow {
 
-// The columns of a frame's taps.
-struct FrameColumns {
-  Axis axis;
-  int modulo;  // POINTWISE: the column modulo 9
-};
-
 // What every bank holds for this frame. Which tap a bank serves follows from the residues of the taps' rows and columns.
 template <class C>
-void read_banks(bool pointwise, const FrameRow& row, const FrameColumns& columns, unsigned columns_inside,
+void read_banks(bool pointwise, int buffer, const FrameRow& row, const Axis& columns, unsigned columns_inside,
                 const Banks<C>& banks, Word<C> words[TAPS]) {
 #pragma HLS inline
   int32_t row_word[3];
@@ -26,23 +19,22 @@ void read_banks(bool pointwise, const FrameRow& row, const FrameColumns& columns
 #pragma HLS array_partition variable = column_word complete
   for (int k = 0; k < 3; ++k) {
 #pragma HLS unroll
-    const Coordinate& column = columns.axis.tap[pointwise ? 0 : k];
+    const Coordinate& column = columns.tap[pointwise ? 0 : k];
     const int word = pointwise ? column.at : column.third;
     row_word[pointwise ? k : row.bank[k]] = row.word[pointwise ? 0 : k];
     column_word[pointwise ? k : column.residue] = columns_inside >> (pointwise ? 0 : k) & 1 ? word : 0;
   }
   for (int bank = 0; bank < TAPS; ++bank) {
 #pragma HLS unroll
-    words[bank] = banks[bank][row_word[bank / 3] + column_word[bank % 3]];
+    const int word = row_word[bank / 3] + column_word[bank % 3];
+    words[bank] = banks[bank][word % LOAD_WORDS<C>()][buffer * BANK_ROWS<C>() + word / LOAD_WORDS<C>()];
   }
 }
 
 // The bank that serves a tap.
-inline int bank_of(bool pointwise, const FrameRow& row, const FrameColumns& columns, int tap) {
+inline int bank_of(bool pointwise, const FrameRow& row, const Axis& columns, int tap) {
 #pragma HLS inline
-  if (!pointwise) return row.bank[tap / 3] * 3 + columns.axis.tap[tap % 3].residue;
-  const int bank = tap + columns.modulo;
-  return bank >= TAPS ? bank - TAPS : bank;
+  return pointwise ? tap : row.bank[tap / 3] * 3 + columns.tap[tap % 3].residue;
 }
 
 // What a tap shows that has no bank: words behind the banks' own.
@@ -51,7 +43,7 @@ enum { PADDING_WORD = TAPS, ZERO_WORD = TAPS + 1, TAP_WORDS = TAPS + 2 };
 
 // Turns the banks' words so that each stands at its tap.
 template <class C>
-Frame<C> rotate(bool pointwise, const FrameRow& row, const FrameColumns& columns, unsigned inside,
+Frame<C> rotate(bool pointwise, const FrameRow& row, const Axis& columns, unsigned inside,
                 const Word<C> words[TAP_WORDS]) {
 #pragma HLS inline
   Frame<C> frame;
@@ -63,45 +55,99 @@ Frame<C> rotate(bool pointwise, const FrameRow& row, const FrameColumns& columns
   return frame;
 }
 
-// The words that taps choose from, as synthesis has them: the banks' and those without a bank.
 template <class C>
-struct PlainTapWords {
-  Word<C> word[TAP_WORDS];
-};
-
-template <class C>
-void prepare(const LayerDescriptor& d, PlainTapWords<C>& words) {
+Word<C> word_of_all(accumulator_t<C> value) {
 #pragma HLS inline
-  accumulator_t<C> padding;
-  from_bits(d.pad_value, padding);
+  Word<C> word;
   for (int lane = 0; lane < C::CPI; ++lane) {
 #pragma HLS unroll
-    words.word[PADDING_WORD].lane[lane] = static_cast<activation_t<C>>(padding);
-    words.word[ZERO_WORD].lane[lane] = 0;
+    word.lane[lane] = static_cast<activation_t<C>>(value);
   }
+  return word;
 }
 
-// The frames of one row of the map.
+// Clocks behind the one in which a word is placed until it can be read.
+constexpr int PLACE_LAG = 4;
+
 template <class C>
-void write_row(const LayerDescriptor& d, const FrameRow& row, const Banks<C>& banks, PlainTapWords<C>& words,
+void plain_cvt(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Beat>& beats, hls::stream<FrameRow>& frame_rows,
                hls::stream<Frame<C>>& frames) {
-#pragma HLS inline
-  const bool pointwise = d.op == OP_POINTWISE;
-  const Coordinate right = coordinate(d.stride_x);
-  const int right_modulo = d.stride_x % TAPS;
-  const int width = d.conv_width;
-  FrameColumns columns = {row.columns, row.modulo};
-  for (int x = 0; x < width; ++x) {
-#pragma HLS loop_tripcount min = 1 max = 224
+  SLICEFLOW_MEMORY(Banks<C>, banks);
+#pragma HLS array_partition variable = banks dim = 1 complete
+#pragma HLS array_partition variable = banks dim = 2 complete
+#pragma HLS aggregate variable = banks
+#pragma HLS bind_storage variable = banks type = ram_s2p impl = bram
+// A word is read PLACE_LAG clocks or more behind its write, and a buffer is not written before its last read.
+#pragma HLS dependence variable = banks type = inter dependent = false
+  Word<C> words[TAP_WORDS];
+#pragma HLS array_partition variable = words complete
+  accumulator_t<C> padding;
+  from_bits(layer.pad_value, padding);
+  words[PADDING_WORD] = word_of_all<C>(padding);
+  words[ZERO_WORD] = word_of_all<C>(accumulator_t<C>(0));
+  const bool pointwise = layer.op == OP_POINTWISE;
+  const Coordinate right = coordinate(layer.stride_x);
+  Placing<C> placing;
+  placing.active = placing.has_beat = false;
+  placing.strips = 0;
+  Progress progress[PLACE_LAG];
+#pragma HLS array_partition variable = progress complete
+  for (int k = 0; k < PLACE_LAG; ++k) {
+#pragma HLS unroll
+    progress[k] = Progress{0, 0, 0};
+  }
+  FrameRow row = FrameRow();
+  Axis columns = axis(0, 1, 1);
+  bool has_row = false;
+  uint16_t x = 0;
+  uint16_t released = 0;  // strips that have been read
+  uint32_t to_place = layer.strip_total;
+  for (uint32_t left = layer.strip_total; left > 0;) {
+#pragma HLS loop_tripcount min = 1 max = 1048576
 #pragma HLS pipeline II = 1
-    const unsigned columns_inside = inside_mask(columns.axis, d.in_width);
-    const bool pixel_inside = (row.inside & columns_inside & 1) != 0;
-    const unsigned inside = row.used & (pointwise ? (pixel_inside ? ALL_TAPS : 0u) : cross(row.inside, columns_inside));
-    read_banks<C>(pointwise, row, columns, columns_inside, banks, words.word);
-    frames.write(rotate<C>(pointwise, row, columns, inside, words.word));
-    columns.axis = move_axis(columns.axis, right);
-    columns.modulo = columns.modulo + right_modulo >= TAPS ? columns.modulo + right_modulo - TAPS
-                                                           : columns.modulo + right_modulo;
+    const Progress seen = progress[PLACE_LAG - 1];
+    for (int k = 0; k < PLACE_LAG - 1; ++k) {
+#pragma HLS unroll
+      progress[PLACE_LAG - 1 - k] = progress[PLACE_LAG - 2 - k];
+    }
+    if (!placing.active && to_place > 0 && static_cast<uint16_t>(placing.strips - released) < 2) {
+      start_strip(layer, strips.read(), placing);
+      --to_place;
+    }
+    if (placing.active && !placing.has_beat && static_cast<uint16_t>(placing.strips - released) < 2) {
+      Beat beat;
+      if (beats.read_nb(beat)) {
+        placing.beat = words_of<C>(beat);
+        placing.has_beat = true;
+      }
+    }
+    if (placing.active && placing.has_beat) place_words<C>(layer, placing, banks);
+    progress[0] = progress_of(layer, placing);
+
+    if (!has_row) {
+      row = frame_rows.read();
+      has_row = true;
+      columns = row.columns;
+      x = 0;
+    }
+    if (is_loaded(seen, released, row) && (row.is_empty || !frames.full())) {
+      if (!row.is_empty) {
+        const unsigned columns_inside = inside_mask(columns, layer.in_width);
+        const bool pixel_inside = (row.inside & columns_inside & 1) != 0;
+        const unsigned inside =
+            row.used & (pointwise ? (pixel_inside ? ALL_TAPS : 0u) : cross(row.inside, columns_inside));
+        read_banks<C>(pointwise, released & 1, row, columns, columns_inside, banks, words);
+        frames.write(rotate<C>(pointwise, row, columns, inside, words));
+        columns = move_axis(columns, right);
+      }
+      if (++x >= layer.conv_width || row.is_empty) {
+        has_row = false;
+        if (row.ends_strip) {
+          ++released;
+          --left;
+        }
+      }
+    }
   }
 }
 
@@ -109,26 +155,18 @@ void write_row(const LayerDescriptor& d, const FrameRow& row, const Banks<C>& ba
 
 #ifdef SLICEFLOW_FAST_SIMULATION
 #include "sim/fast_cvt.h"
-#else
-namespace sliceflow {
-template <class C>
-using TapWords = PlainTapWords<C>;
-}
 #endif
 
 namespace sliceflow {
 
 template <class C>
-void cvt(LayerDescriptor d, Strip strip, const Banks<C>& banks, hls::stream<FrameRow>& frame_rows,
+void cvt(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Beat>& beats, hls::stream<FrameRow>& frame_rows,
          hls::stream<Frame<C>>& frames) {
-  const int64_t row_count = static_cast<int64_t>(d.out_count) * passes(d) * strip.map_rows;
-  TapWords<C> words;
-#pragma HLS array_partition variable = words.word complete
-  prepare<C>(d, words);
-  for (int64_t n = 0; n < row_count; ++n) {
-#pragma HLS loop_tripcount min = 1 max = 262144
-    write_row<C>(d, frame_rows.read(), banks, words, frames);
-  }
+#ifdef SLICEFLOW_FAST_SIMULATION
+  fast_cvt<C>(layer, strips, beats, frame_rows, frames);
+#else
+  plain_cvt<C>(layer, strips, beats, frame_rows, frames);
+#endif
 }
 
 }  // namespace sliceflow

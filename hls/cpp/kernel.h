@@ -5,8 +5,7 @@
 #include "config.h"
 #include "layer.h"
 
-extern "C" void sliceflow_kernel(const sliceflow::Beat* program, const sliceflow::Beat* weights,
-                                 const sliceflow::Word<sliceflow::Config>* act_in,
-                                 const sliceflow::Word<sliceflow::Config>* act_add,
-                                 sliceflow::Word<sliceflow::Config>* act_out, uint32_t first, uint32_t count,
+extern "C" void sliceflow_kernel(hls::burst_maxi<sliceflow::Beat> program, hls::burst_maxi<sliceflow::Beat> weights,
+                                 hls::burst_maxi<sliceflow::Beat> act_in, hls::burst_maxi<sliceflow::Beat> act_add,
+                                 hls::burst_maxi<sliceflow::Beat> act_out, uint32_t first, uint32_t count,
                                  uint32_t* status);

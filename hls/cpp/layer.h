@@ -1,117 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
-// One layer: the loop over groups and strips, and the dataflow region of a strip.
+// One layer: its dataflow region. Every process loops over all strips of all groups, so that a strip is loaded while the one before
+// computes and its results leave while the next one computes.
 #pragma once
 
-#include "activation.h"
 #include "add.h"
 #include "check.h"
 #include "cvt.h"
-#include "eltwise.h"
 #include "load.h"
 #include "mul.h"
 #include "pad.h"
 #include "pool.h"
+#include "post.h"
 #include "read_addend.h"
 #include "read_lanes.h"
 #include "read_weights.h"
-#include "requantize.h"
-#include "upsample.h"
+#include "schedule.h"
 #include "write.h"
 
 namespace sliceflow {
 
-// The stream pipeline. Every stream has one writer and one reader.
+// Every stream has one writer and one reader. The three activation ports may see the same memory.
 template <class C>
-void compute_strip(LayerDescriptor d, Strip strip, const Banks<C>& banks, const Beat* program, const Beat* weights,
-                   const Word<C>* act_add, Word<C>* act_out, const Table<C>& before, const Table<C>& after,
-                   const PoolScale<C> pool_scales[POOL_SCALES<C>()], Sums<C>& pool_total) {
+void run_layer(const Layer& layer, hls::burst_maxi<Beat> program, hls::burst_maxi<Beat> weights,
+               hls::burst_maxi<Beat> act_in, hls::burst_maxi<Beat> act_add, hls::burst_maxi<Beat> act_out) {
 #pragma HLS dataflow
+#pragma HLS stable variable = layer
+  hls::stream<Strip, 16> load_strips("load_strips");
+  hls::stream<Strip, 16> cvt_strips("cvt_strips");
+  hls::stream<Strip, 16> pad_strips("pad_strips");
+  hls::stream<uint32_t, 16> mul_pixels("mul_pixels");
+  hls::stream<uint32_t, 16> add_pixels("add_pixels");
+  hls::stream<uint32_t, 16> post_pixels("post_pixels");
+  hls::stream<Strip, 16> addend_strips("addend_strips");
+  hls::stream<Strip, 16> pool_strips("pool_strips");
+  hls::stream<Strip, 16> pack_strips("pack_strips");
+  hls::stream<Beat, 16> input("input");
   hls::stream<FrameRow, 4> frame_rows("frame_rows");
   hls::stream<Frame<C>, 4> frames("frames");
-  hls::stream<Beat, 128> beats("beats");
+  hls::stream<Beat, 16> weight_beats("weight_beats");
   hls::stream<Partials<C>, 4> partials("partials");
-  hls::stream<Sums<C>, 2> biases("biases");
-  hls::stream<Scales<C>, 2> scales("scales");
-  hls::stream<Joins<C>, 2> joins("joins");
-  hls::stream<Sums<C>, 16> sums("sums");
-  hls::stream<Sums<C>, 4> requantized("requantized");
-  hls::stream<Sums<C>, 4> activated("activated");
-  hls::stream<Pixel<C>, 64> addends("addends");
-  hls::stream<Pixel<C>, 4> added("added");
-  hls::stream<Pixel<C>, 4> finished("finished");
-  hls::stream<Pixel<C>, 4> pooled("pooled");
-  hls::stream<Pixel<C>, 16> copies("copies");
-  const bool table_before = has_tables<C>() && d.table_mode == TABLE_BEFORE_ADD;
-  const bool table_after = has_tables<C>() && d.table_mode == TABLE_AFTER_ADD;
+  hls::stream<Beat, 4> table("table");
+  hls::stream<Beat, 16> scales("scales");
+  hls::stream<Sums<C>, 4> biases("biases");
+  hls::stream<Lanes<C>, 4> lanes("lanes");
+  hls::stream<Sums<C>, 64> sums("sums");
+  hls::stream<AddendRun, 64> addend_runs("addend_runs");
+  hls::stream<Beat, 2 * TURN<C>()> addend_beats[C::CPO / C::CPI];
+  hls::stream<Pixel<C>, 4> addends("addends");
+  hls::stream<Pixel<C>, 16> finished("finished");
+  hls::stream<Pixel<C>, 32> pooled("pooled");
+  hls::stream<OutRun, 8> out_runs("out_runs");
+  hls::stream<OutBeat, 2 * TURN<C>()> out_beats[C::CPO / C::CPI];
 
-  SLICEFLOW_REGION_BEGIN("compute_strip");
-  SLICEFLOW_PROCESS("read_weights", read_weights<C>, d, strip, weights, beats);
-  SLICEFLOW_PROCESS("read_lanes", read_lanes<C>, d, strip, program, biases, scales, joins);
-  SLICEFLOW_PROCESS("read_addend", read_addend<C>, d, strip, act_add, addends);
-  SLICEFLOW_PROCESS("pad", pad, d, strip, frame_rows);
-  SLICEFLOW_PROCESS("cvt", cvt<C>, d, strip, banks, frame_rows, frames);
-  SLICEFLOW_PROCESS("mul", mul<C>, d, strip, frames, beats, partials);
-  SLICEFLOW_PROCESS("add", add<C>, d, strip, partials, biases, sums);
-  SLICEFLOW_PROCESS("requantize", requantize<C>, d, strip, sums, scales, requantized);
-  SLICEFLOW_PROCESS("activation before add", activation<C>, d, strip, table_before, before, requantized, activated);
-  SLICEFLOW_PROCESS("eltwise", eltwise<C>, d, strip, activated, addends, joins, added);
-  SLICEFLOW_PROCESS("activation after add", activation<C>, d, strip, table_after, after, added, finished);
-  SLICEFLOW_PROCESS("pool", pool<C>, d, strip, pool_scales, pool_total, finished, pooled);
-  SLICEFLOW_PROCESS("upsample", upsample<C>, d, strip, pooled, copies);
-  SLICEFLOW_PROCESS("write", write<C>, d, strip, copies, act_out);
+  SLICEFLOW_REGION_BEGIN("run_layer");
+  SLICEFLOW_PROCESS("schedule", schedule, layer, load_strips, cvt_strips, pad_strips, mul_pixels, add_pixels, post_pixels,
+                    addend_strips, pool_strips, pack_strips);
+  SLICEFLOW_PROCESS("read_weights", read_weights<C>, layer, weights, weight_beats);
+  SLICEFLOW_PROCESS("read_lanes", read_lanes<C>, layer, program, table, scales, biases, lanes);
+  SLICEFLOW_PROCESS("read_addend", read_addend<C>, layer, addend_strips, act_add, addend_runs, addend_beats);
+  SLICEFLOW_PROCESS("join_addend", join_addend<C>, layer, addend_runs, addend_beats, addends);
+  SLICEFLOW_PROCESS("load", load<C>, layer, load_strips, act_in, input);
+  SLICEFLOW_PROCESS("pad", pad, layer, pad_strips, frame_rows);
+  SLICEFLOW_PROCESS("cvt", cvt<C>, layer, cvt_strips, input, frame_rows, frames);
+  SLICEFLOW_PROCESS("mul", mul<C>, layer, mul_pixels, frames, weight_beats, partials);
+  SLICEFLOW_PROCESS("add", add<C>, layer, add_pixels, partials, biases, sums);
+  SLICEFLOW_PROCESS("post", post<C>, layer, post_pixels, table, sums, lanes, addends, finished);
+  SLICEFLOW_PROCESS("pool", pool<C>, layer, pool_strips, scales, finished, pooled);
+  SLICEFLOW_PROCESS("pack", pack<C>, layer, pack_strips, pooled, out_runs, out_beats);
+  SLICEFLOW_PROCESS("write", write<C>, layer, out_runs, out_beats, act_out);
   SLICEFLOW_REGION_END;
 }
 
-// One strip. Synthesis doubles the banks, so that the next strip loads while this one computes.
+// Executes one descriptor, or the part of it that its ranges name.
 template <class C>
-void run_strip(LayerDescriptor d, Strip strip, const Beat* program, const Beat* weights, const Word<C>* act_in,
-               const Word<C>* act_add, Word<C>* act_out, const Table<C>& before, const Table<C>& after,
-               const PoolScale<C> pool_scales[POOL_SCALES<C>()], Sums<C>& pool_total) {
-#pragma HLS dataflow
-  SLICEFLOW_MEMORY(Banks<C>, banks);
-#pragma HLS array_partition variable = banks dim = 1 complete
-#pragma HLS aggregate variable = banks
-  load_strip<C>(d, strip, act_in, banks);
-  compute_strip<C>(d, strip, banks, program, weights, act_add, act_out, before, after, pool_scales, pool_total);
-}
-
-// Executes one descriptor, or the part of it that its ranges name. The three activation pointers may name the same memory.
-template <class C>
-uint32_t execute_layer(const LayerDescriptor& d, const Beat* program, const Beat* weights, const Word<C>* act_in,
-                       const Word<C>* act_add, Word<C>* act_out) {
-  Table<C> before;
-  Table<C> after;
-  PoolScale<C> pool_scales[POOL_SCALES<C>()];
-  Sums<C> pool_total;
-#pragma HLS array_partition variable = before dim = 1 complete
-#pragma HLS array_partition variable = after dim = 1 complete
+uint32_t execute_layer(const LayerDescriptor& d, hls::burst_maxi<Beat> program, hls::burst_maxi<Beat> weights,
+                       hls::burst_maxi<Beat> act_in, hls::burst_maxi<Beat> act_add, hls::burst_maxi<Beat> act_out) {
   const uint32_t problem = check_layer<C>(d);
   if (problem != STATUS_OK) return problem;
-  load_table<C>(d, program, before);
-  load_table<C>(d, program, after);
-  load_pool_scales<C>(d, program, pool_scales);
-  for (uint32_t group = 0; group < d.group_count; ++group) {
-#pragma HLS loop_tripcount min = 1 max = 64
-    for (uint32_t index = 0; index < d.strip_count; ++index) {
+  uint32_t pixels = 0;
+  bool fits = true;
+  for (uint32_t index = 0; index < d.strip_count && fits; ++index) {
 #pragma HLS loop_tripcount min = 1 max = 16
-      const Strip strip = strip_of(d, d.group_first + group, d.strip_first + index);
-      if (!strip_fits<C>(d, strip)) return STATUS_TOO_BIG;
-      run_strip<C>(d, strip, program, weights, act_in, act_add, act_out, before, after, pool_scales, pool_total);
-    }
+#pragma HLS pipeline II = 1
+    const Strip strip = strip_of(d, d.group_first, d.strip_first + index);
+    fits = strip_fits<C>(d, strip);
+    pixels += strip.pixels;
   }
+  if (!fits) return STATUS_TOO_BIG;
+  run_layer<C>(plan_layer<C>(d, pixels), program, weights, act_in, act_add, act_out);
   return STATUS_OK;
 }
 
 // Reads descriptor `index` of the list.
-inline LayerDescriptor read_descriptor(const Beat* program, uint32_t index) {
+inline LayerDescriptor read_descriptor(hls::burst_maxi<Beat>& program, uint32_t index) {
+  constexpr int BEATS = DESCRIPTOR_BYTES / BEAT_BYTES;
   uint32_t words[DESCRIPTOR_WORDS];
 #pragma HLS array_partition variable = words complete
-  for (int n = 0; n < DESCRIPTOR_BYTES / BEAT_BYTES; ++n) {
+  program.read_request(static_cast<uint64_t>(index) * BEATS, BEATS);
+  for (int n = 0; n < BEATS; ++n) {
 #pragma HLS pipeline II = 1
-    const Beat beat = program[static_cast<uint64_t>(index) * (DESCRIPTOR_BYTES / BEAT_BYTES) + n];
-    for (int k = 0; k < BEAT_BYTES / 4; ++k) {
+    const Beat beat = program.read();
+    for (int k = 0; k < DESCRIPTOR_WORDS; ++k) {
 #pragma HLS unroll
-      words[n * (BEAT_BYTES / 4) + k] = word_of(beat, 4 * k);
+      if (k / (BEAT_BYTES / 4) == n) words[k] = word_of(beat, k % (BEAT_BYTES / 4) * 4);
     }
   }
   return decode_descriptor(words);

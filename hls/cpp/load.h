@@ -1,53 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
-// load: the input rows of a strip, from memory into the nine banks.
+// load: the input of the strips, from memory, a beat a clock; cvt places it. It reads ahead as far as the streams go.
 #pragma once
 
-#include "geometry.h"
+#include "bursts.h"
+#include "plan.h"
+#include "stream.h"
 
 namespace sliceflow {
 
-// The window buffer. Any 3x3 window touches each bank once: bank = (row % 3)*3 + column % 3.
-// POINTWISE reads nine slices of one pixel instead: bank = (slice + column) % 9.
-template <class C>
-using Banks = Word<C>[TAPS][C::BANK_WORDS];
+// A run of the input is a band of rows of one slice: all its rows, except for POINTWISE, whose nine slices come band by band. Strips
+// whose slices follow each other without a gap, in whole bands, are one run.
+struct RunPlace {
+  uint16_t slice;
+  uint8_t nine;   // number of the slice among nine (POINTWISE)
+  uint16_t band;  // first row
+};
 
-// One row of one slice; `row` counts from the strip's first row.
-template <class C>
-void load_row(const LayerDescriptor& d, const Strip& strip, int slice, int row, const Word<C>* source, Banks<C>& banks) {
+inline bool is_one_run(const Layer& l, const Strip& strip) { return strip.in_rows == l.in_height && !is_banded(l, strip); }
+
+inline int band_of(const Layer& l, const Strip& strip) { return is_banded(l, strip) ? l.band : strip.in_rows; }
+
+// Moves to the next run; false behind the last one.
+inline bool next_run(const Layer& l, const Strip& strip, RunPlace& place) {
 #pragma HLS inline
-  const bool pointwise = d.op == OP_POINTWISE;
-  const int width = d.in_width;
-  const int row_bank = pointwise ? slice % TAPS : row % 3 * 3;
-  const int row_word = pointwise ? (slice / TAPS * strip.in_rows + row) * width
-                                 : (slice * bank_rows(strip) + row / 3) * bank_columns(d);
-  int bank = row_bank;
-  int word = row_word;
-  for (int column = 0; column < width; ++column) {
-#pragma HLS loop_tripcount min = 1 max = 224
-#pragma HLS pipeline II = 1
-    banks[bank][word] = source[column];
-    if (pointwise) {
-      bank = bank == TAPS - 1 ? 0 : bank + 1;
-      ++word;
-    } else if (bank == row_bank + 2) {
-      bank = row_bank;
-      ++word;
-    } else {
-      ++bank;
-    }
+  const bool last_slice = place.slice + 1 == l.in_slices;
+  const bool last_band = place.band + band_of(l, strip) >= strip.in_rows;
+  if (l.op == OP_POINTWISE && place.nine != TAPS - 1 && !last_slice) {  // the same band of the next slice
+    ++place.slice;
+    ++place.nine;
+    return true;
   }
+  if (!last_band) {  // the next band of the same slices
+    place.slice -= place.nine;
+    place.nine = 0;
+    place.band += band_of(l, strip);
+    return true;
+  }
+  ++place.slice;
+  place.nine = 0;
+  place.band = 0;
+  return !last_slice;
+}
+
+// Word of the activation memory at which a run begins.
+inline uint64_t run_position(const Layer& l, const Strip& strip, const RunPlace& place) {
+  const uint64_t plane = static_cast<uint64_t>(strip.group) * l.in_slices + place.slice;
+  return l.in_base + (plane * l.in_height + strip.in_first + place.band) * l.in_width;
+}
+
+inline uint32_t run_words(const Layer& l, const Strip& strip, const RunPlace& place) {
+  const uint32_t rows = smaller(band_of(l, strip), strip.in_rows - place.band);
+  return rows * l.in_width * (is_one_run(l, strip) ? l.in_slices : 1);
 }
 
 template <class C>
-void load_strip(LayerDescriptor d, Strip strip, const Word<C>* act_in, Banks<C>& banks) {
-  const int slices = d.in_slices;
-  for (int slice = 0; slice < slices; ++slice) {
-#pragma HLS loop_tripcount min = 1 max = 64
-    const uint64_t plane = static_cast<uint64_t>(strip.group) * slices + slice;
-    for (int row = 0; row < strip.in_rows; ++row) {
-#pragma HLS loop_tripcount min = 1 max = 224
-      const uint64_t first = d.in_base + (plane * d.in_height + strip.in_first + row) * d.in_width;
-      load_row<C>(d, strip, slice, row, act_in + first, banks);
+void load(const Layer& layer, hls::stream<Strip>& strips, hls::burst_maxi<Beat> act_in, hls::stream<Beat>& beats) {
+  constexpr int BURST = 16;
+  ReadAhead<256, 32> ahead;
+#pragma HLS array_partition variable = ahead.length complete
+#pragma HLS array_partition variable = ahead.tag complete
+  clear(ahead);
+  Strip strip = Strip();
+  RunPlace place = {0, 0, 0};
+  Run run = {0, 0};
+  bool more = false;  // runs of this strip
+  uint32_t left = layer.strip_total;
+  for (; left > 0 || more || run.left > 0 || ahead.owed > 0;) {
+#pragma HLS loop_tripcount min = 1 max = 65536
+#pragma HLS pipeline II = 1
+    // What it owes goes on while no further strip is there.
+    if (run.left == 0 && !more && left > 0 && (ahead.owed == 0 || !strips.empty())) {
+      strip = strips.read();
+      --left;
+      place = RunPlace{0, 0, 0};
+      more = strip.in_rows > 0;
+    }
+    if (run.left == 0 && more) {
+      run = run_of<BEAT_WORDS<C>()>(run_position(layer, strip, place), run_words(layer, strip, place));
+      more = !is_one_run(layer, strip) && next_run(layer, strip, place);
+    }
+    const int length = burst_length<BURST>(run);
+    const bool asked = ask(ahead, act_in, run.beat, length, 0);
+    if (asked) advance(run, length);
+    if (may_take(ahead, length, asked, left > 0)) {
+      Beat beat;
+      take(ahead, act_in, beat);
+      beats.write(beat);
     }
   }
 }

@@ -1,82 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 // mul: the multiplier array. Nine taps of CPI channels meet the weights of CPO channels every clock; the next pass' weights arrive meanwhile.
+// DEPTHWISE weights stand on the diagonals of the taps' matrices and PASS is an identity, so that the array knows one operation only.
 #pragma once
 
-#include "geometry.h"
-#include "numerics.h"
 #include "stream.h"
 #include "weight_array.h"
 
 namespace sliceflow {
 
-// Weights of whole beats: those of a block, and some that nobody uses.
 template <class C>
-constexpr int BEAT_WEIGHTS() {
-  return BEAT_BYTES * 8 / C::WEIGHT_BITS;
-}
-template <class C>
-constexpr int SHADOW_WEIGHTS() {
-  return (BLOCK_WEIGHTS<C>() + BEAT_WEIGHTS<C>() - 1) / BEAT_WEIGHTS<C>() * BEAT_WEIGHTS<C>();
-}
-
-// Takes the weights of one beat into the shadow registers.
-template <class C>
-void take_beat(const Beat& beat, int index, weight_t<C> shadow[SHADOW_WEIGHTS<C>()]) {
-#pragma HLS inline
-  for (int k = 0; k < BEAT_WEIGHTS<C>(); ++k) {
-#pragma HLS unroll
-    weight_from_beat<C::WEIGHT_BITS>(beat, k, shadow[index * BEAT_WEIGHTS<C>() + k]);
-  }
-}
-
-template <class C>
-Partials<C> depthwise(const Frame<C>& frame, const weight_t<C> block[BLOCK_WEIGHTS<C>()]) {
-#pragma HLS inline
-  Partials<C> result;
-  for (int lane = 0; lane < C::CPO; ++lane) {
-#pragma HLS unroll
-    partial_t<C> total = 0;
-    for (int tap = 0; lane < C::CPI && tap < TAPS; ++tap) {
-#pragma HLS unroll
-      total += static_cast<product_t<C>>(frame.tap[tap].lane[lane] * block[tap * C::CPI + lane]);
-    }
-    result.lane[lane] = total;
-  }
-  return result;
-}
-
-template <class C>
-Partials<C> pass_on(const Frame<C>& frame) {
-#pragma HLS inline
-  Partials<C> result;
-  for (int lane = 0; lane < C::CPO; ++lane) {
-#pragma HLS unroll
-    result.lane[lane] = lane < C::CPI ? partial_t<C>(frame.tap[0].lane[lane]) : partial_t<C>(0);
-  }
-  return result;
-}
-
-// The operations that take no sums over lanes.
-template <class C>
-Partials<C> by_lane(uint32_t op, const Frame<C>& frame, const weight_t<C> block[BLOCK_WEIGHTS<C>()]) {
-#pragma HLS inline
-  return op == OP_DEPTHWISE ? depthwise<C>(frame, block) : pass_on<C>(frame);
-}
-
-// One pass: `pixels` frames are multiplied while the `ahead` beats of the next pass' weights come in, so that a pass takes
-// as many clocks as the longer of the two.
-template <class C>
-void mul_pass(uint32_t op, int pixels, int ahead, const PlainWeightArray<C>& array,
-              const weight_t<C> now[BLOCK_WEIGHTS<C>()], weight_t<C> next[SHADOW_WEIGHTS<C>()],
-              hls::stream<Frame<C>>& frames, hls::stream<Beat>& beats, hls::stream<Partials<C>>& partials) {
-  const int clocks = larger(pixels, ahead);
-  for (int n = 0; n < clocks; ++n) {
-#pragma HLS loop_tripcount min = 1 max = 8192
+void plain_mul(const Layer& layer, hls::stream<uint32_t>& strip_pixels, hls::stream<Frame<C>>& frames,
+               hls::stream<Beat>& beats, hls::stream<Partials<C>>& partials) {
+  Block<C> next;
+  Block<C> now;
+#pragma HLS array_partition variable = next.beat complete
+#pragma HLS array_partition variable = now.beat complete
+  const bool dense = is_dense(layer);
+  const int block = layer.block;
+  identity_block<C>(next);
+  for (int n = 0; n < block; ++n) {
+#pragma HLS loop_tripcount min = 0 max = 64
 #pragma HLS pipeline II = 1
-    if (n < ahead) take_beat<C>(beats.read(), n, next);
-    if (n < pixels) {
-      const Frame<C> frame = frames.read();
-      partials.write(op == OP_DEPTHWISE || op == OP_PASS ? by_lane<C>(op, frame, now) : array.multiply(frame));
+    take_beat<C>(dense, beats.read(), n, next);
+  }
+  const uint32_t strip_passes = layer.out_count * layer.pass_count;
+  uint32_t pixels = 0;
+  uint32_t pass = 0;  // of the strip
+  uint32_t n = 0;     // clock of the pass
+  for (uint32_t left = layer.strip_total; left > 0;) {
+#pragma HLS loop_tripcount min = 1 max = 1048576
+#pragma HLS pipeline II = 1
+    if (n == 0) {
+      if (pass == 0) pixels = strip_pixels.read();
+      now = next;
+    }
+    const bool last_pass = pass + 1 == strip_passes;
+    const uint32_t ahead = last_pass && left == 1 ? 0 : block;
+    if (n < ahead) take_beat<C>(dense, beats.read(), n, next);
+    if (n < pixels) partials.write(Products<C>().sums(frames.read(), now));
+    ++n;
+    if (n >= pixels && n >= ahead) {
+      n = 0;
+      pass = last_pass ? 0 : pass + 1;
+      if (last_pass) --left;
     }
   }
 }
@@ -85,37 +51,18 @@ void mul_pass(uint32_t op, int pixels, int ahead, const PlainWeightArray<C>& arr
 
 #ifdef SLICEFLOW_FAST_SIMULATION
 #include "sim/fast_mul.h"
-#else
-namespace sliceflow {
-template <class C>
-using WeightArray = PlainWeightArray<C>;
-}
 #endif
 
 namespace sliceflow {
 
 template <class C>
-void mul(LayerDescriptor d, Strip strip, hls::stream<Frame<C>>& frames, hls::stream<Beat>& beats,
+void mul(const Layer& layer, hls::stream<uint32_t>& strip_pixels, hls::stream<Frame<C>>& frames, hls::stream<Beat>& beats,
          hls::stream<Partials<C>>& partials) {
-  weight_t<C> next[SHADOW_WEIGHTS<C>()];
-  weight_t<C> now[BLOCK_WEIGHTS<C>()];
-  WeightArray<C> array;
-#pragma HLS array_partition variable = next complete
-#pragma HLS array_partition variable = now complete
-  const int block = block_beats<C>(d);
-  const int pass_count = static_cast<int>(d.out_count) * passes(d);
-  for (int n = 0; n < block; ++n) {
-#pragma HLS loop_tripcount min = 0 max = 64
-#pragma HLS pipeline II = 1
-    take_beat<C>(beats.read(), n, next);
-  }
-  for (int pass = 0; pass < pass_count; ++pass) {
-#pragma HLS loop_tripcount min = 1 max = 4096
-    if (is_dense(d)) array.assign(next);
-    if (d.op == OP_DEPTHWISE) copy_block<C>(next, now);
-    const int ahead = pass + 1 < pass_count ? block : 0;
-    mul_pass<C>(d.op, strip.pixels, ahead, array, now, next, frames, beats, partials);
-  }
+#ifdef SLICEFLOW_FAST_SIMULATION
+  fast_mul<C>(layer, strip_pixels, frames, beats, partials);
+#else
+  plain_mul<C>(layer, strip_pixels, frames, beats, partials);
+#endif
 }
 
 }  // namespace sliceflow

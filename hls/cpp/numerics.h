@@ -51,6 +51,61 @@ void weight_from_beat(const Beat& beat, int index, float& value) {
 #pragma HLS inline
   value = value_as_float(word_of(beat, 4 * index));
 }
+inline uint32_t to_bits(float value) {
+  union {
+    float value;
+    uint32_t bits;
+  } view;
+  view.value = value;
+  return view.bits;
+}
+
+// One activation at a byte of a beat, in and out.
+inline void activation_from_beat(const Beat& beat, int byte, int_t<8>& value) {
+  value = static_cast<int_t<8>>(beat.byte[byte]);
+}
+inline void activation_from_beat(const Beat& beat, int byte, int_t<16>& value) {
+  value = static_cast<int_t<16>>(static_cast<int>(beat.byte[byte]) | static_cast<int>(beat.byte[byte + 1]) << 8);
+}
+inline void activation_from_beat(const Beat& beat, int byte, float& value) {
+  value = value_as_float(word_of(beat, byte));
+}
+inline void activation_to_beat(int_t<8> value, int byte, Beat& beat) { beat.byte[byte] = static_cast<uint_t<8>>(value); }
+inline void activation_to_beat(int_t<16> value, int byte, Beat& beat) {
+  const int bits = static_cast<int>(value);
+  beat.byte[byte] = static_cast<uint_t<8>>(bits & 0xff);
+  beat.byte[byte + 1] = static_cast<uint_t<8>>(bits >> 8 & 0xff);
+}
+inline void activation_to_beat(float value, int byte, Beat& beat) {
+  for (int k = 0; k < 4; ++k) {
+#pragma HLS unroll
+    beat.byte[byte + k] = static_cast<uint_t<8>>(to_bits(value) >> (8 * k) & 0xff);
+  }
+}
+
+// A beat as words and back: wires, so that a word is chosen among few.
+template <class C>
+BeatWords<C> words_of(const Beat& beat) {
+#pragma HLS inline
+  BeatWords<C> words;
+  for (int k = 0; k < BEAT_WORDS<C>() * C::CPI; ++k) {
+#pragma HLS unroll
+    activation_from_beat(beat, k * (C::ACTIVATION_BITS / 8), words.word[k / C::CPI].lane[k % C::CPI]);
+  }
+  return words;
+}
+
+template <class C>
+Beat beat_of(const BeatWords<C>& words) {
+#pragma HLS inline
+  Beat beat;
+  for (int k = 0; k < BEAT_WORDS<C>() * C::CPI; ++k) {
+#pragma HLS unroll
+    activation_to_beat(words.word[k / C::CPI].lane[k % C::CPI], k * (C::ACTIVATION_BITS / 8), beat);
+  }
+  return beat;
+}
+
 // Weights of four bits stand two to a byte, the first in the low nibble.
 template <int BITS>
 void weight_from_beat(const Beat& beat, int index, int_t<BITS>& value) {
@@ -59,6 +114,22 @@ void weight_from_beat(const Beat& beat, int index, int_t<BITS>& value) {
   const int above = 8 - BITS - index % PER_BYTE * BITS;  // bits of the byte above the weight
   const int_t<8> moved = static_cast<int_t<8>>(static_cast<uint_t<8>>(beat.byte[index / PER_BYTE] << above));
   value = static_cast<int_t<BITS>>(moved >> (8 - BITS));
+}
+
+// The same places, from numbers.
+template <int BITS>
+void weight_to_beat(float weight, int index, Beat& beat) {
+#pragma HLS inline
+  activation_to_beat(weight, 4 * index, beat);
+}
+template <int BITS>
+void weight_to_beat(int_t<BITS> weight, int index, Beat& beat) {
+#pragma HLS inline
+  constexpr int PER_BYTE = 8 / BITS;
+  const int shift = index % PER_BYTE * BITS;
+  const int mask = ((1 << BITS) - 1) << shift;
+  const int byte = static_cast<int>(beat.byte[index / PER_BYTE]);
+  beat.byte[index / PER_BYTE] = static_cast<uint_t<8>>((byte & ~mask) | (static_cast<int>(weight) * (1 << shift) & mask));
 }
 
 }  // namespace sliceflow

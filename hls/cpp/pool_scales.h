@@ -2,8 +2,7 @@
 // The factors by which the average pools scale their sums, one for each number of values in a window.
 #pragma once
 
-#include "geometry.h"
-#include "numerics.h"
+#include "read_lanes.h"
 
 namespace sliceflow {
 
@@ -19,15 +18,14 @@ constexpr int POOL_SCALES() {
 }
 
 template <class C>
-void load_pool_scales(const LayerDescriptor& d, const Beat* program, PoolScale<C> scales[POOL_SCALES<C>()]) {
+void load_pool_scales(const Layer& layer, hls::stream<Beat>& beats, PoolScale<C> scales[POOL_SCALES<C>()]) {
   const int per_beat = BEAT_BYTES / 8;
-  int count = 0;
-  if (d.pool_mode == POOL_GLOBAL_AVERAGE) count = 1;
-  if (d.pool_mode == POOL_AVERAGE) count = d.pool_window_y * d.pool_window_x + 1;
-  Beat beat;
+  const int count = scale_records(layer);
+  Beat beat = Beat();
   for (int n = 0; n < count; ++n) {
 #pragma HLS loop_tripcount min = 1 max = 65
-    if (n % per_beat == 0) beat = program[static_cast<uint64_t>(d.pool_scales_base) + n / per_beat];
+#pragma HLS pipeline II = 1
+    if (n % per_beat == 0) beat = beats.read();
     from_bits(word_of(beat, n % per_beat * 8), scales[n].factor);
     scales[n].shift = static_cast<uint_t<8>>(word_of(beat, n % per_beat * 8 + 4));
   }
@@ -35,14 +33,14 @@ void load_pool_scales(const LayerDescriptor& d, const Beat* program, PoolScale<C
 
 // A sum of `pool_in_zero`-centred values becomes an average.
 template <class C>
-activation_t<C> average(const LayerDescriptor& d, int_t<32> total, const PoolScale<C>& scale) {
+activation_t<C> average(const Layer& d, int_t<32> total, const PoolScale<C>& scale) {
 #pragma HLS inline
   return static_cast<activation_t<C>>(scale_down(wide_t(total) * wide_t(scale.factor), static_cast<int>(scale.shift),
                                                  d.pool_out_zero, value_as_int(d.pool_low), value_as_int(d.pool_high)));
 }
 
 template <class C>
-float average(const LayerDescriptor& d, float total, const PoolScale<C>& scale) {
+float average(const Layer& d, float total, const PoolScale<C>& scale) {
 #pragma HLS inline
   return clamp(total * scale.factor, value_as_float(d.pool_low), value_as_float(d.pool_high));
 }
@@ -53,7 +51,7 @@ inline int overlap(int first, int size, int low, int high) {
 }
 
 // Cells of the window that count as values: those inside the map and the counted padding.
-inline int window_cells(const LayerDescriptor& d, int first_row, int first_column) {
+inline int window_cells(const Layer& d, int first_row, int first_column) {
   const int top = d.pool_count_top;
   const int left = d.pool_count_left;
   return overlap(first_row, d.pool_window_y, -top, d.conv_height + d.pool_count_bottom) *

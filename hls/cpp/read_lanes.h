@@ -1,65 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
-// read_lanes: the lane parameters of each output group, shared out to the modules that use them.
+// read_lanes: the function table, the averaging scales and the lane parameters of each output group, for the modules that use them.
 #pragma once
 
-#include "geometry.h"
+#include "bursts.h"
 #include "numerics.h"
+#include "plan.h"
 #include "stream.h"
 
 namespace sliceflow {
 
-struct Scale {
-  int_t<32> multiplier;
-  uint_t<8> shift;
+// What the lanes of an output group are scaled by.
+template <class C>
+struct Lanes {
+  int_t<32> multiplier[C::CPO];
+  uint_t<8> shift[C::CPO];
+  uint_t<8> main_left[C::CPO];  // ACCUMULATOR adds
+  uint_t<8> other_left[C::CPO];
+  uint_t<8> right[C::CPO];
 };
 
-struct Join {
-  int_t<32> multiplier;
-  uint_t<8> main_left;
-  uint_t<8> other_left;
-  uint_t<8> right;
-};
+constexpr int TABLE_SIZE = 256;
 
 template <class C>
-using Scales = Vec<Scale, C::CPO>;
-template <class C>
-using Joins = Vec<Join, C::CPO>;
+bool uses_table(const Layer& layer) {
+  return has_tables<C>() && layer.table_mode != TABLE_OFF;
+}
 
+// Records of averaging scales, eight to a beat.
+inline int scale_records(const Layer& layer) {
+  if (layer.pool_mode == POOL_GLOBAL_AVERAGE) return 1;
+  return layer.pool_mode == POOL_AVERAGE ? layer.pool_window_y * layer.pool_window_x + 1 : 0;
+}
+
+// The records of a beat.
 template <class C>
-void read_lanes(LayerDescriptor d, Strip strip, const Beat* program, hls::stream<Sums<C>>& biases,
-                hls::stream<Scales<C>>& scales, hls::stream<Joins<C>>& joins) {
-  const int record_bytes = 16;
-  const int per_beat = BEAT_BYTES / record_bytes;
-  const int block = (C::CPO + per_beat - 1) / per_beat;
-  const int out_count = d.out_count;
-  const uint64_t first_block = static_cast<uint64_t>(strip.group) * output_groups<C>(d) + d.out_first;
-  const uint64_t first = d.lanes_base + first_block * block;
-  for (int out = 0; out < out_count; ++out) {
-#pragma HLS loop_tripcount min = 1 max = 64
-    Sums<C> bias;
-    Scales<C> scale;
-    Joins<C> join;
-    for (int n = 0; n < block; ++n) {
-#pragma HLS pipeline II = 1
-      const Beat beat = program[first + static_cast<uint64_t>(out) * block + n];
-      for (int k = 0; k < per_beat; ++k) {
+void take_lanes(const Beat& beat, int index, Sums<C>& bias, Lanes<C>& lanes) {
+#pragma HLS inline
+  constexpr int RECORD = 16;
+  constexpr int PER_BEAT = BEAT_BYTES / RECORD;
+  for (int lane = 0; lane < C::CPO; ++lane) {
 #pragma HLS unroll
-        const int lane = n * per_beat + k;
-        const int byte = k * record_bytes;
-        if (lane < C::CPO) {
-          from_bits(word_of(beat, byte), bias.lane[lane]);
-          from_bits(word_of(beat, byte + 4), scale.lane[lane].multiplier);
-          from_bits(word_of(beat, byte + 4), join.lane[lane].multiplier);
-          scale.lane[lane].shift = beat.byte[byte + 8];
-          join.lane[lane].main_left = beat.byte[byte + 9];
-          join.lane[lane].other_left = beat.byte[byte + 10];
-          join.lane[lane].right = beat.byte[byte + 11];
+    const int byte = lane % PER_BEAT * RECORD;
+    if (index == lane / PER_BEAT) {
+      from_bits(word_of(beat, byte), bias.lane[lane]);
+      from_bits(word_of(beat, byte + 4), lanes.multiplier[lane]);
+      lanes.shift[lane] = beat.byte[byte + 8];
+      lanes.main_left[lane] = beat.byte[byte + 9];
+      lanes.other_left[lane] = beat.byte[byte + 10];
+      lanes.right[lane] = beat.byte[byte + 11];
+    }
+  }
+}
+
+template <class C>
+void read_lanes(const Layer& layer, hls::burst_maxi<Beat> program, hls::stream<Beat>& table, hls::stream<Beat>& scales,
+                hls::stream<Sums<C>>& biases, hls::stream<Lanes<C>>& lanes) {
+  constexpr int BURST = 64;
+  constexpr int BLOCK = (16 * C::CPO + BEAT_BYTES - 1) / BEAT_BYTES;
+  enum { TO_TABLE, TO_SCALES, TO_LANES };
+  ReadAhead<128, 16> ahead;
+#pragma HLS array_partition variable = ahead.length complete
+#pragma HLS array_partition variable = ahead.tag complete
+  clear(ahead);
+  const uint32_t run_beats = layer.out_count * BLOCK;
+  uint64_t first = layer.lanes_base + (static_cast<uint64_t>(layer.group_first) * layer.out_groups + layer.out_first) * BLOCK;
+  uint32_t left = layer.strip_total;
+  uint16_t strip = 0;
+  Run run = {layer.table_base, uses_table<C>(layer) ? uint32_t(TABLE_SIZE / BEAT_BYTES) : 0u};
+  int target = TO_TABLE;
+  Sums<C> bias;
+  Lanes<C> record;
+#pragma HLS array_partition variable = bias.lane complete
+#pragma HLS array_partition variable = record.multiplier complete
+#pragma HLS array_partition variable = record.shift complete
+#pragma HLS array_partition variable = record.main_left complete
+#pragma HLS array_partition variable = record.other_left complete
+#pragma HLS array_partition variable = record.right complete
+  int index = 0;
+  for (; left > 0 || run.left > 0 || ahead.owed > 0;) {
+#pragma HLS loop_tripcount min = 1 max = 4096
+#pragma HLS pipeline II = 1
+    if (run.left == 0 && target == TO_TABLE) {
+      run = Run{layer.pool_scales_base, static_cast<uint32_t>((scale_records(layer) + 7) / 8)};
+      target = TO_SCALES;
+    } else if (run.left == 0 && left > 0) {
+      run = Run{first, run_beats};
+      target = TO_LANES;
+      --left;
+      const bool last = strip + 1 == layer.strip_count;
+      strip = last ? 0 : strip + 1;
+      if (last) first += static_cast<uint64_t>(layer.out_groups) * BLOCK;
+    }
+    const int length = burst_length<BURST>(run);
+    const bool asked = ask(ahead, program, run.beat, length, target);
+    if (asked) advance(run, length);
+    if (may_take(ahead, length, asked, false)) {
+      Beat beat;
+      const int to = take(ahead, program, beat);
+      if (to == TO_TABLE) table.write(beat);
+      if (to == TO_SCALES) scales.write(beat);
+      if (to == TO_LANES) {
+        take_lanes<C>(beat, index, bias, record);
+        index = index == BLOCK - 1 ? 0 : index + 1;
+        if (index == 0) {
+          biases.write(bias);
+          lanes.write(record);
         }
       }
     }
-    biases.write(bias);
-    scales.write(scale);
-    joins.write(join);
   }
 }
 

@@ -7,46 +7,29 @@
 namespace sliceflow {
 
 template <class C>
-int_t<32> requantize_lane(const LayerDescriptor& d, int_t<32> value, const Scale& scale) {
+int_t<32> requantize_lane(const Layer& d, int_t<32> value, int_t<32> multiplier, int shift) {
 #pragma HLS inline
-  return scale_down(wide_t(value) * wide_t(scale.multiplier), static_cast<int>(scale.shift), d.out_zero,
-                    value_as_int(d.out_low), value_as_int(d.out_high));
+  return scale_down(wide_t(value) * wide_t(multiplier), shift, d.out_zero, value_as_int(d.out_low), value_as_int(d.out_high));
 }
 
 template <class C>
-float requantize_lane(const LayerDescriptor& d, float value, const Scale&) {
+float requantize_lane(const Layer& d, float value, int_t<32>, int) {
 #pragma HLS inline
   const float sloped = value < 0 ? value * value_as_float(d.leaky_slope) : value;
   return clamp(sloped, value_as_float(d.out_low), value_as_float(d.out_high));
 }
 
+// An ACCUMULATOR add takes the whole sum. A value that is not requantized keeps its low bits, in eltwise.
 template <class C>
-Sums<C> requantize_pixel(const LayerDescriptor& d, const Sums<C>& total, const Scales<C>& scale) {
+Sums<C> requantize(const Layer& d, const Sums<C>& total, const Lanes<C>& lanes) {
 #pragma HLS inline
+  if (!d.requantize || d.add_mode == ADD_ACCUMULATOR) return total;
   Sums<C> value;
   for (int lane = 0; lane < C::CPO; ++lane) {
 #pragma HLS unroll
-    value.lane[lane] = requantize_lane<C>(d, total.lane[lane], scale.lane[lane]);
+    value.lane[lane] = requantize_lane<C>(d, total.lane[lane], lanes.multiplier[lane], static_cast<int>(lanes.shift[lane]));
   }
   return value;
-}
-
-template <class C>
-void requantize(LayerDescriptor d, Strip strip, hls::stream<Sums<C>>& sums, hls::stream<Scales<C>>& scales,
-                hls::stream<Sums<C>>& values) {
-  const bool active = d.requantize != 0 && d.add_mode != ADD_ACCUMULATOR;
-  const int out_count = d.out_count;
-  for (int out = 0; out < out_count; ++out) {
-#pragma HLS loop_tripcount min = 1 max = 64
-    const Scales<C> scale = scales.read();
-    for (int n = 0; n < strip.pixels; ++n) {
-#pragma HLS loop_tripcount min = 1 max = 8192
-#pragma HLS pipeline II = 1
-      // An ACCUMULATOR add takes the whole sum. A value that is not requantized keeps its low bits, in eltwise.
-      const Sums<C> total = sums.read();
-      values.write(active ? requantize_pixel<C>(d, total, scale) : total);
-    }
-  }
 }
 
 }  // namespace sliceflow

@@ -80,18 +80,18 @@ const char* simulation_failure() {
 #endif
 }
 
+sliceflow::Beat* beats_of(Bytes& memory) { return reinterpret_cast<sliceflow::Beat*>(memory.data()); }
+
 bool run_case(const std::string& name, const std::string& folder) {
   Case test;
   if (!read_case(folder, test)) {
     std::printf("FAIL %s: its files cannot be read\n", name.c_str());
     return false;
   }
-  typedef sliceflow::Word<sliceflow::Config> Word;
   Bytes memory = test.before;
-  Word* words = reinterpret_cast<Word*>(memory.data());
+  sliceflow::Beat* activations = beats_of(memory);
   uint32_t status = 0;
-  sliceflow_kernel(reinterpret_cast<const sliceflow::Beat*>(test.program.data()),
-                   reinterpret_cast<const sliceflow::Beat*>(test.weights.data()), words, words, words, test.first,
+  sliceflow_kernel(beats_of(test.program), beats_of(test.weights), activations, activations, activations, test.first,
                    test.count, &status);
   if (simulation_failure()[0]) {
     std::printf("FAIL %s: %s\n", name.c_str(), simulation_failure());

@@ -44,7 +44,7 @@ struct Vec {
   T lane[LANES];
 };
 
-// 64 bytes of program or weight memory.
+// What a memory port moves in one clock.
 struct Beat {
   uint_t<8> byte[BEAT_BYTES];
 };
@@ -100,6 +100,19 @@ template <class C>
 using Sums = Vec<accumulator_t<C>, C::CPO>;  // accumulators, and what requantization makes of them
 template <class C>
 using Pixel = Vec<activation_t<C>, C::CPO>;
+
+// Words of a beat. A word is a power of two of bytes, at most a beat, as in the RTL.
+template <class C>
+constexpr int BEAT_WORDS() {
+  return BEAT_BYTES * 8 / (C::CPI * C::ACTIVATION_BITS);
+}
+
+template <class C>
+struct BeatWords {
+  static_assert(BEAT_WORDS<C>() > 0 && BEAT_WORDS<C>() * C::CPI * C::ACTIVATION_BITS == BEAT_BYTES * 8,
+                "a word of CPI activations must have 1, 2, 4 ... 64 bytes");
+  Word<C> word[BEAT_WORDS<C>()];
+};
 
 // The nine taps of a window.
 template <class C>

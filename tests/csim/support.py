@@ -43,7 +43,7 @@ def profile_of(name: str) -> Profile:
 
 
 SMALL_PROFILES = (
-    *("small-8x8-4x8", "small-8x8-8x16", "small-8x8-3x6", "small-8x8-1x1"),
+    *("small-8x8-4x8", "small-8x8-8x16", "small-8x8-2x6", "small-8x8-1x1"),
     *("small-8x4-4x8", "small-8x4-1x3", "small-16x8-4x8", "small-16x8-16x16", "small-16x4-2x6", "small-16x4-1x1"),
 )
 PROFILES = (*Profile.names(), *SMALL_PROFILES)

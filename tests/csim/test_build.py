@@ -114,6 +114,13 @@ def test_the_config_header_holds_the_profile() -> None:
     assert "IS_FLOAT = true" in render_config(profile_of("fp32-4x4"))
 
 
+def test_a_word_that_does_not_divide_a_beat_is_refused() -> None:
+    odd = dataclasses.replace(profile_of("int8-4x4"), cpi=3, cpo=3)
+    with pytest.raises(UserError, match="cannot be built") as caught:
+        render_config(odd)
+    assert "3 bytes" in caught.value.why
+
+
 def test_the_recipe_is_complete(tmp_path: Path) -> None:
     profile = profile_of("int8-16x16")
     files = write_recipe(profile, Target(part="xczu7ev-ffvc1156-2-e", platform="zcu104"), tmp_path)
@@ -126,8 +133,8 @@ def test_the_recipe_is_complete(tmp_path: Path) -> None:
         assert "xczu7ev-ffvc1156-2-e" in text
         assert "sliceflow_kernel" in text
         assert "Not yet run with the vendor's tools" in text
-    assert "clock=300MHz" in config
-    assert "create_clock -period 3.333" in script
+    assert f"clock={profile.mhz:g}MHz" in config
+    assert f"create_clock -period {1000 / profile.mhz:.3f}" in script
     assert subprocess.run(["bash", "-n", tmp_path / "build.sh"], check=False).returncode == 0
 
 

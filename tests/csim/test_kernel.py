@@ -138,16 +138,16 @@ def test_a_table_is_refused_where_the_profile_has_none(profile: str) -> None:
 
 
 def test_a_deadlock_names_its_processes() -> None:
-    """One column more than the array makes: upsample waits for pixels that nobody sends."""
+    """One column more than the array makes: pack waits for pixels that nobody sends."""
     case = _plain_convolution(7000)
     words = case.program[:BYTES].view("<u4")
     good = case.program.copy()
     words[62] += 1  # pool_width
     with pytest.raises(InternalError, match="simulation failed") as caught:
         simulate(library("int8-8x8"), case)
-    assert "deadlock in compute_strip" in caught.value.why
-    assert "upsample waits to read 'pooled'" in caught.value.why
-    assert "write waits to read 'copies'" in caught.value.why
+    assert "deadlock in run_layer" in caught.value.why
+    assert "pack waits to read 'pooled'" in caught.value.why
+    assert "write waits to read" in caught.value.why
     case.program[:] = good  # the next call is not disturbed
     assert_equal(library("int8-8x8"), case)
 

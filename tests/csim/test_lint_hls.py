@@ -102,5 +102,5 @@ def test_a_change_of_the_kernel_is_seen() -> None:
     for name, text in looped.items():
         assert lint_hls.lint({name: text}) == [] or name == "layer.h"
         assert any("loop_tripcount" in f.text for f in lint_hls.lint({name: text.replace(marker, "#pragma HLS x")}))
-    doubled = sources["layer.h"].replace("addends, joins, added)", "addends, joins, finished)")
+    doubled = sources["layer.h"].replace("weight_beats, partials)", "weight_beats, finished)")
     assert len(lint_hls.lint({**sources, "layer.h": doubled})) == 2

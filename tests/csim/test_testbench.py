@@ -30,7 +30,9 @@ template <typename T> class stream<T, 0> {
  public:
   explicit stream(const char* = "") {}
   T read() { T value = queue_.front(); queue_.pop(); return value; }
+  bool read_nb(T& value) { if (empty()) return false; value = read(); return true; }
   void write(const T& value) { queue_.push(value); }
+  bool full() const { return false; }
   bool empty() const { return queue_.empty(); }
 };
 template <typename T, int DEPTH> class stream : public stream<T, 0> {
@@ -40,6 +42,30 @@ template <typename T, int DEPTH> class stream : public stream<T, 0> {
 }
 """
 """Unbounded streams, as a vendor's C simulation has them."""
+VENDOR_BURSTS = """
+#pragma once
+#include <queue>
+#include <ap_int.h>
+namespace hls {
+template <typename T> class burst_maxi {
+  T* memory_;
+  std::queue<T*> reads_, writes_;
+ public:
+  burst_maxi(T* memory) : memory_(memory) {}
+  void read_request(size_t offset, size_t count) { while (count--) reads_.push(memory_ + offset++); }
+  T read() { T* at = reads_.front(); reads_.pop(); return *at; }
+  void write_request(size_t offset, size_t count) { while (count--) writes_.push(memory_ + offset++); }
+  void write(const T& value, ap_int<sizeof(T)> bytes = -1) {
+    for (unsigned k = 0; k < sizeof(T); ++k) {
+      if (bytes[k]) reinterpret_cast<char*>(writes_.front())[k] = reinterpret_cast<const char*>(&value)[k];
+    }
+    writes_.pop();
+  }
+  void write_response() {}
+};
+}
+"""
+"""Memory ports with the vendor's interface."""
 
 
 def run(executable: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -108,6 +134,7 @@ def test_the_vitis_recipe_runs_with_open_headers(tmp_path: Path) -> None:
     write_recipe(profile, Target(), recipe)
     headers.mkdir()
     (headers / "hls_stream.h").write_text(VENDOR_STREAM, encoding="utf-8")
+    (headers / "hls_burst_maxi.h").write_text(VENDOR_BURSTS, encoding="utf-8")
     flags = next(
         line.removeprefix("tb.cflags=").split()
         for line in (recipe / "hls_config.cfg").read_text(encoding="utf-8").splitlines()

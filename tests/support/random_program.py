@@ -198,9 +198,10 @@ class _Memories:
         return self._random_values(self._weight_beats * self._profile.beat_bytes)
 
     def activations(self) -> NDArray[np.uint8]:
-        """Random words, also around and below the tensors."""
+        """Random words, also around and below the tensors; whole beats."""
         words = self._words + int(self._rng.integers(1, 9))
-        return self._random_values(words * self._profile.word_bytes)
+        size = words * self._profile.word_bytes
+        return self._random_values(size + -size % self._profile.beat_bytes)
 
     def _random_values(self, size: int) -> NDArray[np.uint8]:
         if self._profile.is_float:

@@ -23,14 +23,14 @@ constexpr int RANGES_BYTE = 68 * 4;  // group_first and what follows it in a des
 enum : uint32_t { STATUS_SIMULATION = 255 };  // beside sliceflow::Status: a deadlock or a stream misused
 
 struct Memories {
-  const Beat* program;
+  Beat* program;
   size_t program_beats;
-  const Beat* weights;
-  sliceflow::Word<Config>* activations;
+  Beat* weights;
+  Beat* activations;
 };
 
 // Calls the kernel. Returns its status, or that of the simulation.
-uint32_t launch(const Memories& memories, const Beat* program, uint32_t first, uint32_t count) {
+uint32_t launch(const Memories& memories, Beat* program, uint32_t first, uint32_t count) {
   uint32_t status = sliceflow::STATUS_OK;
   sliceflow_sim::clear_failure();
   sliceflow_kernel(program, memories.weights, memories.activations, memories.activations, memories.activations, first,
@@ -80,9 +80,11 @@ class SharedLaunch {
   // Every thread takes its share of each layer; the next layer waits for all. A thread has its own program memory, in whose
   // descriptors it writes its ranges.
   void work(uint32_t self) {
-    std::vector<Beat> program(memories_.program, memories_.program + memories_.program_beats);
+    std::vector<unsigned char> copy(memories_.program_beats * sizeof(Beat));
+    std::memcpy(copy.data(), memories_.program, copy.size());
+    Beat* program = reinterpret_cast<Beat*>(copy.data());
     for (uint32_t index = first_; index < first_ + count_; ++index) {
-      execute(self, index, program.data());
+      execute(self, index, program);
       barrier_.wait();
       const bool failed = status_ != sliceflow::STATUS_OK;
       barrier_.wait();  // nobody reports the next layer's problem before all have seen this one's
@@ -91,7 +93,8 @@ class SharedLaunch {
   }
 
   void execute(uint32_t self, uint32_t index, Beat* program) {
-    const LayerDescriptor whole = sliceflow::read_descriptor(program, index);
+    hls::burst_maxi<Beat> port(program);
+    const LayerDescriptor whole = sliceflow::read_descriptor(port, index);
     if (sliceflow::check_layer<Config>(whole) == sliceflow::STATUS_OK) {
       const LayerDescriptor share = sliceflow_sim::share_of(whole, self, threads_);
       if (share.group_count == 0) return;
@@ -123,19 +126,33 @@ class SharedLaunch {
 
 }  // namespace
 
-// Executes descriptors first .. first + count on three memories. Returns 0, or the failing descriptor's index times 256 plus a code;
+// Executes descriptors first .. first + count on three memories of whole beats. Returns 0, or the failing descriptor's index times 256 plus a code;
 // `message` then tells about a failed simulation.
-extern "C" __attribute__((visibility("default"))) uint32_t sliceflow_csim_run(const void* program, size_t program_bytes,
-                                                                              const void* weights, void* activations,
+extern "C" __attribute__((visibility("default"))) uint32_t sliceflow_csim_run(void* program, size_t program_bytes,
+                                                                              void* weights, void* activations,
                                                                               uint32_t first, uint32_t count,
                                                                               uint32_t threads, char* message,
                                                                               size_t message_bytes) {
-  const Memories memories = {static_cast<const Beat*>(program), program_bytes / sizeof(Beat),
-                             static_cast<const Beat*>(weights),
-                             static_cast<sliceflow::Word<Config>*>(activations)};
+  const Memories memories = {static_cast<Beat*>(program), program_bytes / sizeof(Beat), static_cast<Beat*>(weights),
+                             static_cast<Beat*>(activations)};
   if (message_bytes) message[0] = 0;
   if (threads > 1) return SharedLaunch(memories, first, count, threads).run(message, message_bytes);
   const uint32_t status = launch(memories, memories.program, first, count);
   if (message_bytes) std::snprintf(message, message_bytes, "%s", sliceflow_sim::failure());
   return status;
 }
+
+#ifdef SLICEFLOW_CLOCKS
+// The same on one thread, with clocks: `ends` gets the end of each layer, in clocks since the launch began.
+extern "C" __attribute__((visibility("default"))) uint32_t sliceflow_csim_clocks(void* program, void* weights,
+                                                                                 void* activations, uint32_t first,
+                                                                                 uint32_t count, uint32_t memory_latency,
+                                                                                 uint64_t* ends, char* message,
+                                                                                 size_t message_bytes) {
+  sliceflow_sim::set_memory_latency(memory_latency);
+  sliceflow_sim::start_log(ends, first);
+  const uint32_t status = sliceflow_csim_run(program, 0, weights, activations, first, count, 1, message, message_bytes);
+  sliceflow_sim::start_log(nullptr, 0);
+  return status;
+}
+#endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Simulation only: the dense products with the vector units of the host. Equal to PlainWeightArray, which a test checks.
+// Simulation only: mul pass by pass, with the vector units of the host. Equal to plain_mul, which a test checks.
 //
 // Sums of products over a frame fit 32 bits, whatever their order; weights have at most eight bits, activations sixteen.
 #pragma once
@@ -300,23 +300,60 @@ int multiply_some(const FastWeightArray<C>& array, int most, hls::stream<Frame<C
   return P;
 }
 
-// A pass of mul, not clock by clock: first the next weights, then frames in blocks.
+// The weights of a pass as numbers: those of its block, and some that nobody uses.
 template <class C>
-void mul_pass(uint32_t op, int pixels, int ahead, const FastWeightArray<C>& array,
-              const weight_t<C> now[BLOCK_WEIGHTS<C>()], weight_t<C> next[SHADOW_WEIGHTS<C>()],
-              hls::stream<Frame<C>>& frames, hls::stream<Beat>& beats, hls::stream<Partials<C>>& partials) {
-  for (int n = 0; n < ahead; ++n) take_beat<C>(beats.read(), n, next);
-  if (op == OP_DEPTHWISE || op == OP_PASS) {
-    for (int n = 0; n < pixels; ++n) partials.write(by_lane<C>(op, frames.read(), now));
-    return;
-  }
-  for (int n = 0; n < pixels;) {
-    const int ready = smaller(frames.await_data(), partials.await_room());
-    n += multiply_some<FastWeightArray<C>::PIXELS>(array, smaller(ready, pixels - n), frames, partials);
+void read_block(int beat_count, hls::stream<Beat>& beats, weight_t<C>* weights) {
+  for (int n = 0; n < beat_count; ++n) {
+    beats.await_data();
+    const Beat& beat = beats.peek(0);
+    for (int k = 0; k < BEAT_WEIGHTS<C>(); ++k) {
+      weight_from_beat<C::WEIGHT_BITS>(beat, k, weights[n * BEAT_WEIGHTS<C>() + k]);
+    }
+    beats.pop(1);
   }
 }
 
+// The operations that take no sums over lanes.
 template <class C>
-using WeightArray = FastWeightArray<C>;
+void multiply_lanes(uint32_t op, const Frame<C>& frame, const weight_t<C>* weights, Partials<C>& result) {
+  for (int lane = C::CPI; lane < C::CPO; ++lane) result.lane[lane] = 0;
+  for (int lane = 0; lane < C::CPI; ++lane) {
+    partial_t<C> total = op == OP_PASS ? partial_t<C>(frame.tap[0].lane[lane]) : partial_t<C>(0);
+    for (int tap = 0; op == OP_DEPTHWISE && tap < TAPS; ++tap) {
+      total += static_cast<product_t<C>>(frame.tap[tap].lane[lane] * weights[tap * C::CPI + lane]);
+    }
+    result.lane[lane] = total;
+  }
+}
+
+// First the next weights, then frames in blocks.
+template <class C>
+void fast_mul(const Layer& layer, hls::stream<uint32_t>& strip_pixels, hls::stream<Frame<C>>& frames,
+              hls::stream<Beat>& beats, hls::stream<Partials<C>>& partials) {
+  weight_t<C> weights[BLOCK_BEATS<C>() * BEAT_WEIGHTS<C>()];
+  FastWeightArray<C> array;
+  const uint32_t strip_passes = layer.out_count * layer.pass_count;
+  for (uint32_t strip = 0; strip < layer.strip_total; ++strip) {
+    const int pixels = static_cast<int>(strip_pixels.read());
+    for (uint32_t pass = 0; pass < strip_passes; ++pass) {
+      read_block<C>(layer.block, beats, weights);
+      if (!is_dense(layer)) {
+        for (int n = 0; n < pixels; ++n) {
+          frames.await_data();
+          partials.await_room();
+          multiply_lanes<C>(layer.op, frames.peek(0), weights, partials.room(0));
+          frames.pop(1);
+          partials.push(1);
+        }
+        continue;
+      }
+      array.assign(weights);
+      for (int n = 0; n < pixels;) {
+        const int ready = smaller(frames.await_data(), partials.await_room());
+        n += multiply_some<FastWeightArray<C>::PIXELS>(array, smaller(ready, pixels - n), frames, partials);
+      }
+    }
+  }
+}
 
 }  // namespace sliceflow

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "clocks.h"
 #include "region.h"
 
 #ifndef SLICEFLOW_SIMULATION_DEPTH
@@ -44,15 +45,24 @@ class stream<T, 0> : private sliceflow_sim::Channel {
   T read() {
     if (__builtin_expect(is_empty(), 0)) wait_for_data();
     note_reader();
+    times_.note_read(taken_);
     T value;
     copy_element(value, ring_[taken_++ & mask_]);
     return value;
   }
   void read(T& value) { value = read(); }
+  // Waits until it is known when the next element comes. Without clocks it comes at once.
+  bool read_nb(T& value) {
+    if (__builtin_expect(is_empty(), 0)) wait_for_data();
+    if (!times_.is_there(taken_)) return false;
+    value = read();
+    return true;
+  }
 
   void write(const T& value) {
     if (__builtin_expect(is_full(), 0)) wait_for_room();
     note_writer();
+    times_.note_write(put_, capacity_);
     copy_element(ring_[put_++ & mask_], value);
   }
 
@@ -77,18 +87,24 @@ class stream<T, 0> : private sliceflow_sim::Channel {
     put_ += count;
   }
 
-  bool empty() const { return is_empty(); }
-  bool full() const { return is_full(); }
+  bool empty() const { return is_empty() || !times_.is_there(taken_); }
+  // Waits until it is known when there is room.
+  bool full() {
+    if (__builtin_expect(is_full(), 0)) wait_for_room();
+    return !times_.has_room(put_, capacity_);
+  }
   uint32_t size() const { return put_ - taken_; }
   uint32_t capacity() const { return capacity_; }
 
  protected:
-  stream(const char* name, uint32_t capacity, T* ring, uint32_t mask)
-      : sliceflow_sim::Channel(name, capacity), ring_(ring), mask_(mask) {}
+  template <uint32_t RING>
+  stream(const char* name, uint32_t capacity, T* ring, sliceflow_sim::TimeStore<RING>& times)
+      : sliceflow_sim::Channel(name, capacity), ring_(ring), mask_(RING - 1), times_(times) {}
 
  private:
   T* ring_;
   uint32_t mask_;
+  sliceflow_sim::Times times_;
 };
 
 // A stream with its storage.
@@ -99,10 +115,11 @@ class stream : public stream<T, 0> {
 
  public:
   explicit stream(const char* name = "unnamed")
-      : stream<T, 0>(name, CAPACITY, storage_, ring_size(1) - 1) {}
+      : stream<T, 0>(name, CAPACITY, storage_, times_) {}
 
  private:
   T storage_[ring_size(1)];
+  sliceflow_sim::TimeStore<ring_size(1)> times_;
 };
 
 }  // namespace hls

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "region.h"
+#include "clocks.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -17,6 +18,10 @@ struct Process {
   void* body;
   Wait wait;
   const Channel* channel;
+#ifdef SLICEFLOW_CLOCKS
+  uint64_t clock;
+  uint64_t pipeline;
+#endif
 };
 
 // A thread simulates one region at a time; its fibers' stacks are kept for the next.
@@ -27,6 +32,12 @@ struct Scheduler {
   int current = -1;
   bool active = false;
   uint32_t layer = 0;
+#ifdef SLICEFLOW_CLOCKS
+  uint64_t clock = 0;  // between regions
+  uint64_t memory_latency = 0;
+  uint64_t* ends = nullptr;
+  uint32_t first = 0;
+#endif
   char failure[2048] = "";
 };
 
@@ -85,10 +96,61 @@ void report_deadlock(const char* region, int count) {
   }
 }
 
+#ifdef SLICEFLOW_CLOCKS
+// Stages of each process' pipeline, from its reads to its writes.
+uint64_t pipeline_of(const char* label) {
+  static const struct {
+    const char* label;
+    uint64_t clocks;
+  } stages[] = {{"schedule", 12}, {"pad", 12}, {"cvt", 6}, {"mul", 6}, {"add", 4}, {"post", 24}, {"pool", 16}, {"pack", 6}};
+  for (const auto& stage : stages) {
+    if (!strcmp(stage.label, label)) return stage.clocks;
+  }
+  return 3;
+}
+
+void start_clocks(int count) {
+  scheduler.clock += SETUP_CLOCKS + REGION_CLOCKS;
+  for (int k = 0; k < count; ++k) {
+    Process& process = scheduler.processes[k];
+    process.clock = scheduler.clock;
+    process.pipeline = pipeline_of(process.label);
+  }
+}
+
+// A layer ends when its last process does.
+void end_clocks(int count) {
+  for (int k = 0; k < count; ++k) {
+    const Process& process = scheduler.processes[k];
+    if (process.clock + process.pipeline > scheduler.clock) scheduler.clock = process.clock + process.pipeline;
+  }
+  scheduler.clock += REGION_CLOCKS;
+  if (scheduler.ends) scheduler.ends[scheduler.layer - scheduler.first] = scheduler.clock;
+}
+#else
+void start_clocks(int) {}
+void end_clocks(int) {}
+#endif
+
 }  // namespace
+
+#ifdef SLICEFLOW_CLOCKS
+uint64_t& clock() { return scheduler.current < 0 ? scheduler.clock : scheduler.processes[scheduler.current].clock; }
+uint64_t pipeline() { return scheduler.current < 0 ? 0 : scheduler.processes[scheduler.current].pipeline; }
+uint64_t memory_latency() { return scheduler.memory_latency; }
+void set_memory_latency(uint64_t clocks) { scheduler.memory_latency = clocks; }
+void start_log(uint64_t* ends, uint32_t first) {
+  scheduler.clock = 0;
+  scheduler.ends = ends;
+  scheduler.first = first;
+}
+#endif
 
 const char* failure() { return scheduler.failure; }
 void clear_failure() { scheduler.failure[0] = 0; }
+void fail(const char* what) {
+  if (!scheduler.failure[0]) append_failure("%s", what);
+}
 uint32_t layer() { return scheduler.layer; }
 void begin_layer(uint32_t index) {
   if (!scheduler.failure[0]) scheduler.layer = index;
@@ -124,11 +186,17 @@ Region::~Region() { scheduler.active = false; }
 
 void Region::add_process(const char* label, void (*entry)(void*), void* body) {
   if (count_ == MAX_PROCESSES) abort_simulation("too many processes in a dataflow region");
-  scheduler.processes[count_++] = Process{label, entry, body, READY, nullptr};
+  Process& process = scheduler.processes[count_++];
+  process.label = label;
+  process.entry = entry;
+  process.body = body;
+  process.wait = READY;
+  process.channel = nullptr;
 }
 
 void Region::run() {
   if (scheduler.failure[0]) return;
+  start_clocks(count_);
   for (int k = 0; k < count_; ++k) scheduler.fibers[k].start(run_process, &scheduler.processes[k]);
   int done = 0;
   for (bool moved = true; moved && done < count_;) {
@@ -144,6 +212,7 @@ void Region::run() {
       done += process.wait == DONE;
     }
   }
+  end_clocks(count_);
   if (done < count_) report_deadlock(name_, count_);
 }
 

@@ -50,6 +50,7 @@ class Channel {
 // What went wrong in this thread's simulation; "" if nothing. It stays until cleared, and regions do nothing meanwhile.
 const char* failure();
 void clear_failure();
+void fail(const char* what);  // keeps the first one
 
 // The descriptor that this thread executes, for reports.
 uint32_t layer();

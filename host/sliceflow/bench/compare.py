@@ -25,6 +25,8 @@ from sliceflow.runtime.values import check_inputs
 Array = NDArray[Any]
 PRECISE = "int8, x64quantprecision"
 """Name of the int8 model where ONNX Runtime is told not to add in 16 bits."""
+COUNTED = {"rtl": "cycles of the RTL simulation", "csim": "clocks of the HLS C++ as its simulation counts them"}
+"""What simulated cycles are, by device."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,8 @@ def bench(
 
     Returns:
         ``{"cpu": [...], "answers": {...}, "fpga": {"layers": [...], "totals": {...}}}``; times in milliseconds for one
-        image. Simulated cycles are those of a device that counts them (``rtl``); None with others. ``answers`` says
+        image. Simulated cycles are those of a device that counts them (``rtl``, and ``csim``
+        opened with clocks); None with others. ``answers`` says
         what the timed int8 answers are worth (``Answers``; None without an int8 model); where they are wrong, the int8
         model is timed with ONNX Runtime's cure as well.
 
@@ -96,7 +99,7 @@ def bench(
         }
         for index, layer in enumerate(program.fpga_layers)
     ]
-    totals = _totals(program, executor.cycles, host, max(threads), options)
+    totals = _totals(program, device.name, executor.cycles, host, max(threads), options)
     told = None if answers is None else dataclasses.asdict(answers)
     return {"cpu": cpu, "answers": told, "fpga": {"layers": layers, "totals": totals}}
 
@@ -128,7 +131,12 @@ def _on_cpu(
 
 
 def _totals(
-    program: Program, cycles: Mapping[int, int], host: Mapping[str, float], threads: int, options: BenchOptions
+    program: Program,
+    device: str,
+    cycles: Mapping[int, int],
+    host: Mapping[str, float],
+    threads: int,
+    options: BenchOptions,
 ) -> dict[str, Any]:
     link = LINKS[options.link]
     layers = program.fpga_layers
@@ -141,7 +149,7 @@ def _totals(
     parts = [
         _part("fpga", fpga, "predicted", clock)
         if simulated is None
-        else _part("fpga", fpga, "simulated", f"cycles of the RTL simulation, {clock}"),
+        else _part("fpga", fpga, "simulated", f"{COUNTED.get(device, device)}, {clock}"),
         _part("transfers", 1e3 * _transfer_seconds(link, crossings, launches), "predicted", link.name),
         _part("transforms", host["transform"], "measured", f"median of {options.repeats}, NumPy"),
         _part("cpu layers", host["cpu"], "measured", f"median of {options.repeats}, ONNX Runtime, {threads} threads"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from pathlib import Path
-from typing import Protocol, Self, cast, runtime_checkable
+from typing import Any, Protocol, Self, cast, runtime_checkable
 
 from sliceflow.errors import UserError
 from sliceflow.graph.program import Program
@@ -84,7 +84,14 @@ def device_names() -> list[str]:
     return sorted(_DEVICES)
 
 
-def open_device(name: str, program: Program, *, threads: int | None = None, trace: LayerTrace | None = None) -> Device:
+def open_device(
+    name: str,
+    program: Program,
+    *,
+    threads: int | None = None,
+    trace: LayerTrace | None = None,
+    clocks: bool = False,
+) -> Device:
     """Open a device and load a program.
 
     Args:
@@ -93,6 +100,7 @@ def open_device(name: str, program: Program, *, threads: int | None = None, trac
         program: what it will execute.
         threads: threads that a device may use on the host; all cores if omitted.
         trace: write the signals of one layer; ``rtl`` only.
+        clocks: count the clocks of the HLS C++, which is slower; ``csim`` only (``rtl`` always counts its own).
 
     Raises:
         UserError: there is no such device, or it cannot run here.
@@ -101,6 +109,12 @@ def open_device(name: str, program: Program, *, threads: int | None = None, trac
         raise UserError(f"the number of threads must be positive, not {threads}")
     if trace is not None and name != "rtl":
         raise UserError(f"{name} has no signals to trace", fix="use --device rtl")
+    if clocks and name != "csim":
+        raise UserError(
+            f"{name} has no clocks to switch on",
+            why="rtl always counts them, and others have none",
+            fix="use --device csim or rtl",
+        )
     if name not in _DEVICES:
         needed = _NEEDS.get(name.partition(":")[0])
         raise UserError(
@@ -109,7 +123,9 @@ def open_device(name: str, program: Program, *, threads: int | None = None, trac
             fix=f"name one of {', '.join(device_names())}",
         )
     module, kind = _DEVICES[name]
-    settings = {} if trace is None else {"trace": trace}
+    settings: dict[str, Any] = {"trace": trace} if trace is not None else {}
+    if clocks:
+        settings["clocks"] = True
     device = cast(Device, getattr(importlib.import_module(module), kind)(threads, **settings))
     device.load(program)
     return device

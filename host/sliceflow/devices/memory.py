@@ -18,7 +18,7 @@ class HostMemory:
         program: says the size.
 
     Attributes:
-        data: the bytes, aligned to 64.
+        data: the bytes, whole beats, aligned to 64.
 
     Raises:
         UserError: the host has not enough memory.
@@ -26,7 +26,8 @@ class HostMemory:
 
     def __init__(self, program: Program) -> None:
         self._word_bytes = program.profile.word_bytes
-        self.data = aligned(program.activation_bytes)
+        size = program.activation_bytes
+        self.data = aligned(size + -size % program.profile.beat_bytes)
 
     def write(self, word_address: int, data: bytes) -> None:
         """Copy whole words in."""

@@ -74,7 +74,18 @@ def rtl_parameters(profile: Profile) -> dict[str, int]:
 
 
 def render_config(profile: Profile) -> str:
-    """The C++ header with the struct ``sliceflow::Config`` that the kernel is instantiated with."""
+    """The C++ header with the struct ``sliceflow::Config`` that the kernel is instantiated with.
+
+    Raises:
+        UserError: the kernel does not exist for such a profile.
+    """
+    if profile.beat_bytes % profile.word_bytes:
+        raise UserError(
+            f"the C++ kernel cannot be built for profile {profile.name}",
+            why=f"a word of {profile.cpi} activations has {profile.word_bytes} bytes, of which a beat of "
+            f"{profile.beat_bytes} bytes does not hold a whole number",
+            fix="choose a power of two for cpi, or use --device reference",
+        )
     lines = [
         "// SPDX-License-Identifier: Apache-2.0",
         f"// Rendered from profile {profile.name}; do not edit.",

@@ -91,7 +91,7 @@ def hls_config(profile: Profile, target: Target) -> str:
             "flow_target=vitis",
             "syn.interface.m_axi_addr64=1",
             f"syn.interface.m_axi_latency={profile.read_latency}",
-            f"syn.interface.m_axi_max_widen_bitwidth={8 * profile.beat_bytes}",
+            "syn.compile.pipeline_style=flp",
             "package.output.format=xo",
             "",
         ]
@@ -110,8 +110,8 @@ def hls_script(profile: Profile, target: Target) -> str:
             "open_solution -reset solution -flow_target vitis",
             f"set_part {{{target.part}}}",
             f"create_clock -period {1000 / profile.mhz:.3f} -name default",
-            "config_interface -m_axi_addr64 "
-            f"-m_axi_latency {profile.read_latency} -m_axi_max_widen_bitwidth {8 * profile.beat_bytes}",
+            f"config_interface -m_axi_addr64 -m_axi_latency {profile.read_latency}",
+            "config_compile -pipeline_style flp",
             "if {[info exists ::env(SLICEFLOW_CASES)]} {",
             "  csim_design -argv $::env(SLICEFLOW_CASES)",
             "}",

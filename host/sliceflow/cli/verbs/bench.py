@@ -23,6 +23,7 @@ def bench(
     threads: Annotated[list[int] | None, typer.Option(min=1, help="Threads; repeat for several.")] = None,
     warmup: Annotated[int, typer.Option(min=0, help="Calls that do not count.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="Calls that do.")] = 30,
+    clocks: Annotated[bool, typer.Option("--clocks", help="csim: count the clocks of the HLS C++ (slower).")] = False,
     link: Annotated[str, typer.Option(help="Assumed connection: pcie or axi.")] = "pcie",
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -53,7 +54,7 @@ def bench(
         )
     feed = read_arrays(input_file, program.inputs) if input_file else random_inputs(program.inputs, 1, seed=0)
     labels = feed.pop("label", None) if "label" not in {value.name for value in program.inputs} else None
-    opened = open_device(device, program, threads=max(threads) if threads else None)
+    opened = open_device(device, program, threads=max(threads) if threads else None, clocks=clocks)
     try:
         document = compare(program, opened, feed, dict(sorted(models.items())), choices, labels)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from pathlib import Path
 
 from sliceflow.devices.build import call, checksum, compiler_identity, contents, find_compiler, require
@@ -13,6 +14,7 @@ from sliceflow.hardware.kernel import CONFIG_HEADER, render_config, source_folde
 from sliceflow.hardware.profile import Profile
 
 logger = logging.getLogger(__name__)
+_PIPELINE = re.compile(r"^#pragma HLS pipeline II = (\d+)[^\n]*$", re.MULTILINE)
 
 _LIBRARY_SOURCES = ("kernel.cpp", "sim/csim.cpp", "sim/region.cpp", "sim/fiber.cpp")
 _TESTBENCH_SOURCES = ("testbench.cpp", "kernel.cpp", "sim/region.cpp", "sim/fiber.cpp")
@@ -33,6 +35,8 @@ class BuildOptions:
         check_streams: report a stream with a second writer or reader.
         strict: take warnings as errors; for the project's own tests, since compilers differ in what they warn of.
         ucontext: switch processes through the C library instead of own assembly.
+        clocks: count clocks: the loops that synthesis sees, streams as deep as in hardware, and each iteration of a
+            pipelined loop as long as its pragma says; adds ``sliceflow_csim_clocks`` to the library.
     """
 
     compiler: str = "g++"
@@ -45,6 +49,7 @@ class BuildOptions:
     check_streams: bool = False
     ucontext: bool = False
     strict: bool = False
+    clocks: bool = False
 
     def flags(self) -> list[str]:
         """Compiler options, without instruction set, sources and output."""
@@ -57,11 +62,12 @@ class BuildOptions:
         if self.ap_types:
             flags += ["-DSLICEFLOW_AP_TYPES", "-isystem", str(self.ap_types)]
             flags += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]  # the headers' own, seen through inlining
-        elif self.fast:
+        elif self.fast and not self.clocks:
             flags.append("-DSLICEFLOW_FAST_SIMULATION")
         if self.sanitize:
             flags += [f"-fsanitize={','.join(self.sanitize)}", "-fno-sanitize-recover=all", "-g"]
-        flags.append(f"-DSLICEFLOW_SIMULATION_DEPTH={self.simulation_depth}")
+        flags.append(f"-DSLICEFLOW_SIMULATION_DEPTH={0 if self.clocks else self.simulation_depth}")
+        flags += ["-DSLICEFLOW_CLOCKS"] * self.clocks
         flags += ["-DSLICEFLOW_CHECK_STREAMS"] * self.check_streams + ["-DSLICEFLOW_FIBER_UCONTEXT"] * self.ucontext
         return flags
 
@@ -109,14 +115,32 @@ def _build(
     name = checksum([config, compiler, identity, *flags, *sources, *contents(folder, ".h", ".cpp")])
     return cached(
         cache / f"{kind}-{profile.name}-{instructions}-{name}{suffix}",
-        lambda output: _compile([compiler, *flags], folder, sources, config, output),
+        lambda output: _compile([compiler, *flags], folder, sources, config, output, options.clocks),
     )
 
 
-def _compile(compiler: list[str], folder: Path, sources: tuple[str, ...], config: str, output: Path) -> None:
+def _compile(
+    compiler: list[str], folder: Path, sources: tuple[str, ...], config: str, output: Path, clocks: bool
+) -> None:
     logger.info("compiling the C simulator (a few seconds, once)")
     scratch = output.parent
+    if clocks:
+        folder = _clocked(folder, scratch / "clocked")
     Path(scratch, CONFIG_HEADER).write_text(config, encoding="utf-8")
     includes = [f"-I{scratch}", f"-I{folder}", f"-I{folder / 'sim'}"]
     command = [*compiler, *includes, *(str(folder / name) for name in sources), "-o", str(output)]
     require(call(command), "compiling the simulator failed", output, fix="install a working g++ (version 9 or newer)")
+
+
+def _clocked(folder: Path, target: Path) -> Path:
+    """A copy of the sources whose pipelined loops count clocks: each iteration the interval of its pragma."""
+    for path in [*folder.rglob("*.h"), *folder.rglob("*.cpp")]:
+        place = target / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(clocked_text(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return target
+
+
+def clocked_text(text: str) -> str:
+    """A source file with ``#pragma HLS pipeline II = n`` as a call that moves the process' clock on by n."""
+    return _PIPELINE.sub(r"sliceflow_sim::iteration(\1);", text)
