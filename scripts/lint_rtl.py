@@ -21,6 +21,7 @@ from pyslang import TextDiagnosticClient, ast, driver, parsing, syntax
 
 from sliceflow.devices.rtl.verilator import Verilator, find_verilator
 from sliceflow.errors import SliceflowError
+from sliceflow.hardware import serial_system
 from sliceflow.hardware.kernel import TOP, rtl_folder, rtl_parameters
 from sliceflow.hardware.profile import Profile
 
@@ -46,11 +47,13 @@ class Configuration:
     Attributes:
         name: for messages.
         parameters: of the top module.
+        top: its name.
         synthesis: the multiplier array as it is synthesized, not its fast form for simulators.
     """
 
     name: str
     parameters: dict[str, int]
+    top: str = TOP
     synthesis: bool = False
 
 
@@ -61,6 +64,8 @@ def configurations() -> list[Configuration]:
     found += [Configuration(name=f"{key}={value}", parameters=small | {key: value}) for key, value in _OPTIONS.items()]
     found.append(Configuration(name="all options", parameters=small | _OPTIONS, synthesis=True))
     found += [dataclasses.replace(entry, name=f"{entry.name}, synthesized", synthesis=True) for entry in found[:3]]
+    serial = serial_system.system_parameters(Profile.load("ecp5-2x2"), divisor=25)
+    found.append(Configuration(name="serial system", parameters=serial, top=serial_system.TOP, synthesis=True))
     return found
 
 
@@ -142,8 +147,8 @@ def lint_verilator(verilator: Verilator, files: Sequence[Path], top: str, config
 
 
 def kernel_files() -> list[Path]:
-    """All SystemVerilog files of the kernel, packages first."""
-    files = sorted(rtl_folder().glob("*.sv"))
+    """All SystemVerilog files of the kernel and of the system around it, packages first."""
+    files = [*sorted(rtl_folder().glob("*.sv")), *sorted((rtl_folder() / "serial").glob("*.sv"))]
     return sorted(files, key=lambda path: not path.stem.endswith("_pkg"))
 
 
@@ -161,8 +166,8 @@ def main() -> int:
     findings = lint_names(files)
     for configuration in checked:
         for tool, text in (
-            ("Verilator", lint_verilator(verilator, files, TOP, configuration)),
-            ("slang", lint_slang(files, TOP, configuration)),
+            ("Verilator", lint_verilator(verilator, files, configuration.top, configuration)),
+            ("slang", lint_slang(files, configuration.top, configuration)),
         ):
             findings += [f"{tool}, {configuration.name}:\n{text}"] * bool(text)
     for finding in findings:

@@ -150,7 +150,7 @@ def test_doctor_lists_everything(capsys):
     document = json.loads(capsys.readouterr().out)
     assert {"numpy", "g++", "verilator", "pyxrt", "v++"} <= {tool["name"] for tool in document["tools"]}
     assert all(tool["fix"] and tool["needed_for"] for tool in document["tools"] if not tool["found"])
-    assert document["devices"] == ["csim", "reference", "rtl"]
+    assert document["devices"] == ["csim", "reference", "rtl", "serial-emulated", "serial:PORT"]
     kernels = document["integer_kernels"]
     assert kernels["exact"] == (set(kernels["got"].values()) == {kernels["expected"]})
     assert main(["doctor"]) == 0

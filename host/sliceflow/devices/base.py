@@ -72,7 +72,12 @@ _DEVICES = {
     "csim": ("sliceflow.devices.csim.device", "CsimDevice"),
     "reference": ("sliceflow.devices.reference", "ReferenceDevice"),
     "rtl": ("sliceflow.devices.rtl.device", "RtlDevice"),
+    "serial-emulated": ("sliceflow.devices.serial.device", "open_emulated"),
 }
+_PLACED = {
+    "serial": ("sliceflow.devices.serial.device", "open_port", "PORT"),
+}
+"""Devices whose name goes on, behind a colon, with where they are; and what stands there."""
 _NEEDS = {
     "xrt": "a board driver for XRT",
     "pynq": "a board driver for PYNQ",
@@ -80,8 +85,8 @@ _NEEDS = {
 
 
 def device_names() -> list[str]:
-    """Names of the devices that this version has."""
-    return sorted(_DEVICES)
+    """Names of the devices that this version has; capitals stand for where a device is."""
+    return sorted([*_DEVICES, *(f"{name}:{place}" for name, (_, _, place) in _PLACED.items())])
 
 
 def open_device(
@@ -95,8 +100,8 @@ def open_device(
     """Open a device and load a program.
 
     Args:
-        name: ``csim`` (the compiled HLS kernel), ``rtl`` (the simulated SystemVerilog kernel) or ``reference`` (NumPy,
-            slow).
+        name: ``csim`` (the compiled HLS kernel), ``rtl`` (the simulated SystemVerilog kernel), ``reference`` (NumPy,
+            slow), ``serial:PORT`` (a board on a serial port) or ``serial-emulated`` (its system, simulated).
         program: what it will execute.
         threads: threads that a device may use on the host; all cores if omitted.
         trace: write the signals of one layer; ``rtl`` only.
@@ -112,20 +117,24 @@ def open_device(
     if clocks and name != "csim":
         raise UserError(
             f"{name} has no clocks to switch on",
-            why="rtl always counts them, and others have none",
+            why="rtl and boards always count them, and others have none",
             fix="use --device csim or rtl",
         )
-    if name not in _DEVICES:
-        needed = _NEEDS.get(name.partition(":")[0])
+    kind, _, place = name.partition(":")
+    if kind in _PLACED and place:
+        module, maker, _ = _PLACED[kind]
+        settings: dict[str, Any] = {"place": place}
+    elif name in _DEVICES:
+        module, maker = _DEVICES[name]
+        settings = {"trace": trace} if trace is not None else {}
+        settings |= {"clocks": True} if clocks else {}
+    else:
+        needed = _NEEDS.get(kind)
         raise UserError(
             f"there is no device called {name!r}",
             why=f"it needs {needed}, which this version does not have" if needed else "",
             fix=f"name one of {', '.join(device_names())}",
         )
-    module, kind = _DEVICES[name]
-    settings: dict[str, Any] = {"trace": trace} if trace is not None else {}
-    if clocks:
-        settings["clocks"] = True
-    device = cast(Device, getattr(importlib.import_module(module), kind)(threads, **settings))
+    device = cast(Device, getattr(importlib.import_module(module), maker)(threads, **settings))
     device.load(program)
     return device

@@ -144,7 +144,7 @@ class KernelDriver:
     def _finish(self, first: int, count: int, limit: float) -> None:
         bus = self._bus
         begin = bus.now()
-        while not bus.read(CONTROL) & _DONE:
+        while not _ended(bus.read(CONTROL)):
             left = limit - (bus.now() - begin)
             if left <= 0:
                 raise self._failure(f"the accelerator does not end within {limit:g} {bus.unit}", first, count)
@@ -170,6 +170,11 @@ class KernelDriver:
             why="\n".join(filter(None, [f"registers: {registers}", self._bus.detail()])),
             fix="reset or reload the accelerator, and report this with the registers above if it happens again",
         )
+
+
+def _ended(control: int) -> bool:
+    """Whether a launch has ended. Reading clears ``ap_done``, and a bus that repeats a read may not see it."""
+    return bool(control & _DONE) or control & (_START | _IDLE) == _IDLE
 
 
 def _parts(first: int, count: int) -> Iterator[tuple[int, int]]:

@@ -17,9 +17,29 @@ from sliceflow.machine import cores
 
 logger = logging.getLogger(__name__)
 
-_PREFIX = "Vkernel"
 _TIMEOUT = 3600
 """Seconds; a kernel of 32x32 takes long."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Design:
+    """What to compile.
+
+    Attributes:
+        name: for people; a part of the library's file name.
+        top: the top module.
+        prefix: of the class that Verilator makes of it.
+        parameters: of the top module.
+        harness: C++ file with the functions that the library exports.
+        folders: where modules are found by their names.
+    """
+
+    name: str
+    top: str
+    prefix: str
+    parameters: dict[str, int]
+    harness: Path
+    folders: tuple[Path, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,12 +60,12 @@ class RtlBuildOptions:
     instructions: str | None = None
     assertions: bool = False
 
-    def arguments(self, profile: Profile, set_flags: Sequence[str]) -> list[str]:
+    def arguments(self, design: Design, set_flags: Sequence[str]) -> list[str]:
         """Verilator's options, without files and folders. ``set_flags`` choose the instruction set."""
         flags = ["-fPIC", "-fvisibility=hidden", *set_flags]
-        parameters = rtl_parameters(profile) | dict(self.parameters)
+        parameters = design.parameters | dict(self.parameters)
         return [
-            *("--cc", "--exe", "--build", "--prefix", _PREFIX, "--top-module", TOP),
+            *("--cc", "--exe", "--build", "--prefix", design.prefix, "--top-module", design.top),
             *("-O3", "--threads", "1", "--no-timing", "-Wno-lint", "-Wno-style", "-Wno-fatal", "-Wno-SYMRSVDWORD"),
             *("--x-assign", "fast", "--x-initial", "fast", "--assert" if self.assertions else "--no-assert"),
             *([f"--trace-{self.trace}"] if self.trace else []),
@@ -72,25 +92,40 @@ def build_library(profile: Profile, *, cache: Path, options: RtlBuildOptions = D
     Raises:
         UserError: no kernel exists for the profile, a tool is missing or fails, or the cache cannot be written.
     """
+    folder = rtl_folder()
+    kernel = Design(
+        name=f"rtl-{profile.name}",
+        top=TOP,
+        prefix="Vkernel",
+        parameters=rtl_parameters(profile),
+        harness=folder / "sim" / "harness.cpp",
+        folders=(folder,),
+    )
+    return build_design(kernel, cache=cache, options=options)
+
+
+def build_design(design: Design, *, cache: Path, options: RtlBuildOptions = DEFAULT_OPTIONS) -> Path:
+    """The shared library with a simulated design, as ``build_library``."""
     compiler = find_compiler()
     cache = cache_for_make(cache)
     instructions = choose_instructions(options.instructions, compiler, cache)
     flags = compiler_flags(instructions)
-    arguments = options.arguments(profile, flags)
-    folder = rtl_folder()
+    arguments = options.arguments(design, flags)
     verilator = find_verilator(cache)
     identity = compiler_identity(compiler, tuple(flags))
-    sources = contents(folder, ".sv", ".h", ".cpp")
+    sources = contents(design.folders[0], ".sv", ".h", ".cpp")
     name = checksum([str(verilator), identity, *arguments, *sources])
 
     def make(output: Path) -> None:
-        logger.info("compiling the RTL simulator for %s (minutes at most, once)", profile.name)
+        logger.info("compiling the RTL simulator for %s (minutes at most, once)", design.name)
         # Modules are found by their names; packages must be named, before those that use them.
-        packages = sorted(folder.glob("*_pkg.sv"))
-        files = [*packages, folder / f"{TOP}.sv", folder / "sim" / "harness.cpp"]
-        places = ["--Mdir", str(output.with_name("obj")), "-j", str(cores()), "-o", str(output), f"-I{folder}"]
+        packages = [path for folder in design.folders for path in sorted(folder.glob("*_pkg.sv"))]
+        tops = [path for folder in design.folders for path in folder.glob(f"{design.top}.sv")]
+        places = ["--Mdir", str(output.with_name("obj")), "-j", str(cores()), "-o", str(output)]
+        places += [f"-I{folder}" for folder in design.folders]
+        files = [*packages, *tops, design.harness]
         command = [str(verilator.program), *arguments, *places, *map(str, files)]
         done = call(command, environment=verilator.environment(), timeout=_TIMEOUT)
         require(done, "compiling the RTL simulator failed", output, fix="see what `sliceflow doctor` says of verilator")
 
-    return cached(cache / f"rtl-{profile.name}-{instructions}-{name}.so", make)
+    return cached(cache / f"{design.name}-{instructions}-{name}.so", make)
