@@ -43,7 +43,7 @@ def system_parameters(profile: Profile, *, divisor: int) -> dict[str, int]:
 
 
 def identity(profile: Profile) -> int:
-    """31 bits that differ (but for one case in two thousand million) if a program for one profile must not run on another.
+    """31 bits that differ (but for one case in 2^31) if a program for one profile must not run on another.
 
     Raises:
         UserError: the kernel does not exist for such a profile.
