@@ -97,7 +97,8 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
     """The text of the page for all results."""
     text = [
         "# How fast the kernel could be clocked\n",
-        f"Longest path from register to register of Yosys' netlist (`synth_xilinx -family {rows[0]['family']}`), by",
+        "Longest path from register to register of the netlist that Yosys makes",
+        f"(`synth_xilinx -family {rows[0]['family']}`), by",
         "the delay model in `scripts/timing`: cells as in data sheets, nets by their fanout, before placement. Registers",
         "beside multipliers and block memories count as absorbed. The same netlist is timed for all devices. A",
         "vendor's tool retimes and replicates; routing of a full device costs. Nothing here was placed.\n",
