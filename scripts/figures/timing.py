@@ -99,9 +99,9 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         "# How fast the kernel could be clocked\n",
         "Longest path from register to register of the netlist that Yosys makes",
         f"(`synth_xilinx -family {rows[0]['family']}`), by",
-        "the delay model in `scripts/timing`: cells as in data sheets, nets by their fanout, before placement. Registers",
-        "beside multipliers and block memories count as absorbed. The same netlist is timed for all devices. A",
-        "vendor's tool retimes and replicates; routing of a full device costs. Nothing here was placed.\n",
+        "the delay model in `scripts/timing`: cells as in data sheets, nets by their fanout, before placement.",
+        "Registers beside multipliers and block memories count as absorbed. The same netlist is timed for all devices.",
+        "A vendor's tool retimes and replicates; routing of a full device costs. Nothing here was placed.\n",
     ]
     header = ["profile", "sources"]
     header += [
