@@ -1,0 +1,135 @@
+"""What is proven of the modules of hls/rtl, and how."""
+
+from __future__ import annotations
+
+from tests.formal.prover import Mutant, Suite
+
+_START = "starts_reset"
+
+SUITES = (
+    *(
+        Suite(
+            name=f"fifo of {depth} items",
+            module="fifo",
+            sources=("fifo_properties", _START, "fifo"),
+            parameters={"WIDTH": 2, "DEPTH": depth},
+            method="induction",
+            clocks=1,
+            mutants=mutants,
+            search=search,
+        )
+        for depth, search, mutants in (
+            (
+                4,
+                12,
+                (
+                    Mutant(
+                        file="fifo.sv",
+                        old="write_q != {~read_q[ADDRESS], read_q[ADDRESS-1:0]}",
+                        new="1'b1",
+                        breaks="level",
+                    ),
+                    Mutant(
+                        file="fifo.sv",
+                        old="assign fetch   = !empty && ready_i;",
+                        new="assign fetch = ready_i;",
+                        breaks="order",
+                    ),
+                ),
+            ),
+            (
+                64,
+                12,
+                (
+                    Mutant(
+                        file="fifo.sv",
+                        old="assign fetch   = !empty && (!valid_q || ready_i);",
+                        new="assign fetch = !empty;",
+                        breaks="stands",
+                    ),
+                ),
+            ),
+        )
+    ),
+    Suite(
+        name="s_axi_control",
+        module="s_axi_control",
+        sources=("s_axi_control_properties", _START, "s_axi_control"),
+        parameters={},
+        method="pdr",
+        cut=("t:$mem_v2",),
+        mutants=(
+            Mutant(
+                file="s_axi_control.sv",
+                old="done_i || (done_q && !read_control)",
+                new="done_i || (done_q && !read)",
+                breaks="shows_done",
+            ),
+            Mutant(
+                file="s_axi_control.sv",
+                old="assign start_o   = start_q && !running_q;",
+                new="assign start_o = start_q;",
+                breaks="start_once",
+            ),
+            Mutant(
+                file="s_axi_control.sv",
+                old="rvalid_o  <= pending_q || (rvalid_o && !rready_i);",
+                new="rvalid_o  <= pending_q;",
+                breaks="r_stands",
+            ),
+            Mutant(
+                file="s_axi_control.sv",
+                old="assign write_now = address_held_q && data_held_q && !bvalid_o;",
+                new="assign write_now = address_held_q && !bvalid_o;",
+                breaks="b_answers",
+            ),
+        ),
+    ),
+    Suite(
+        name="read_port",
+        module="read_port",
+        sources=("read_port_properties", "read_rules", _START, "read_port", "fifo"),
+        parameters={"DEPTH": 4, "BURST": 2},
+        method="induction",
+        clocks=1,
+        mutants=(
+            Mutant(file="read_port.sv", old="room_q >= COUNT'(length)", new="room_q != '0", breaks="rules.room"),
+        ),
+    ),
+    Suite(
+        name="read_mux",
+        module="read_mux",
+        sources=("read_mux_properties", _START, "read_mux"),
+        parameters={},
+        method="pdr",
+        mutants=(
+            Mutant(file="read_mux.sv", old="arready_i ? !arid_o : arid_o", new="!arid_o", breaks="stands"),
+            Mutant(file="read_mux.sv", old="arready_i ? !arid_o : arid_o", new="arid_o", breaks="fair"),
+        ),
+    ),
+    Suite(
+        name="read_runs",
+        module="read_runs",
+        sources=("read_runs_properties", _START, "read_runs"),
+        parameters={"BITS": 3},
+        method="pdr",
+        mutants=(
+            Mutant(
+                file="read_runs.sv",
+                old="cmd_ready_o = !run_valid_o || (step && last)",
+                new="cmd_ready_o = !run_valid_o || step",
+                breaks="finishes",
+            ),
+        ),
+    ),
+    Suite(
+        name="upsample",
+        module="upsample",
+        sources=("upsample_properties", _START, "upsample"),
+        parameters={"BITS": 3},
+        method="pdr",
+        mutants=(
+            Mutant(file="upsample.sv", old="copy_ready_i && x_end && y_end", new="copy_ready_i && x_end", breaks="is_last"),
+        ),
+    ),
+)
