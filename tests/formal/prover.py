@@ -158,7 +158,7 @@ class _Design:
             f"sat -tempinduct-inductonly -prove-asserts -set-assumes -set rst_i 0 -maxsteps {clocks} "
             f"-timeout {seconds} -show-regs -show-ports {self.top}",
         )
-        return "" if "Induction step proven: SUCCESS" in said else said[-8000:]
+        return "" if "Induction step proven: SUCCESS" in said else said[said.rfind("Signal Name") :]
 
     def abc(self, commands: str, seconds: int) -> str:
         """What ABC says of the and-inverter graph."""

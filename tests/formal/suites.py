@@ -126,10 +126,26 @@ SUITES = (
         name="upsample",
         module="upsample",
         sources=("upsample_properties", _START, "upsample"),
-        parameters={"BITS": 3},
+        parameters={"BITS": 2},
         method="pdr",
         mutants=(
             Mutant(file="upsample.sv", old="copy_ready_i && x_end && y_end", new="copy_ready_i && x_end", breaks="is_last"),
+        ),
+    ),
+    Suite(
+        name="write_send",
+        module="write_send",
+        sources=("write_send_properties", "write_rules", _START, "write_send", "fifo"),
+        parameters={"RATIO": 2, "BURST": 4, "PLANE": 4},
+        method="induction",
+        clocks=1,
+        mutants=(
+            Mutant(
+                file="write_send.sv",
+                old="last_beat[OFFSET-1:0] - length_q",
+                new="last_beat[OFFSET-1:0]",
+                breaks="rules.one_window",
+            ),
         ),
     ),
 )
