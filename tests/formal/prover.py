@@ -166,7 +166,9 @@ class _Design:
 
         program = Path(pyosys.__file__).parent / "yosys-abc"
         script = f"read_aiger {self._folder}/model.aig; fold; {commands}"
-        done = subprocess.run([program, "-c", script], capture_output=True, text=True, timeout=seconds + 60, check=False)
+        done = subprocess.run(
+            [program, "-c", script], capture_output=True, text=True, timeout=seconds + 60, check=False
+        )
         if done.returncode:
             raise ProofError(f"ABC fails at {script!r}:\n{done.stdout}{done.stderr}")
         return done.stdout

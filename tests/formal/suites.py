@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from tests.formal.prover import Mutant, Suite
 
 _START = "starts_reset"
@@ -92,9 +94,7 @@ SUITES = (
         parameters={"DEPTH": 4, "BURST": 2},
         method="induction",
         clocks=1,
-        mutants=(
-            Mutant(file="read_port.sv", old="room_q >= COUNT'(length)", new="room_q != '0", breaks="rules.room"),
-        ),
+        mutants=(Mutant(file="read_port.sv", old="room_q >= COUNT'(length)", new="room_q != '0", breaks="rules.room"),),
     ),
     Suite(
         name="read_mux",
@@ -129,7 +129,9 @@ SUITES = (
         parameters={"BITS": 2},
         method="pdr",
         mutants=(
-            Mutant(file="upsample.sv", old="copy_ready_i && x_end && y_end", new="copy_ready_i && x_end", breaks="is_last"),
+            Mutant(
+                file="upsample.sv", old="copy_ready_i && x_end && y_end", new="copy_ready_i && x_end", breaks="is_last"
+            ),
         ),
     ),
     Suite(
@@ -146,6 +148,42 @@ SUITES = (
                 new="last_beat[OFFSET-1:0]",
                 breaks="rules.one_window",
             ),
+            Mutant(
+                file="write_send.sv",
+                old="assign quiet_o  = open_q == '0;",
+                new="assign quiet_o = !awvalid_o;",
+                breaks="rules.quiet",
+            ),
+            Mutant(
+                file="write_send.sv",
+                old="(!wvalid_o || wready_i)",
+                new="1'b1",
+                breaks="rules.beat_stands",
+            ),
+        ),
+    ),
+    Suite(
+        name="cvt's credits",
+        module="cvt",
+        sources=("descriptor_pkg", "kernel_pkg", "cvt_properties", _START, "cvt"),
+        parameters={"CREDITS": 4},
+        method="pdr",
+        mutants=(
+            Mutant(file="cvt.sv", old="|| credits != 0)", new="|| 1'b1)", breaks="credits"),
+            Mutant(file="cvt.sv", old="since == 2'(PASS_SPACING - 1))", new="since != 2'd0)", breaks="spacing"),
         ),
     ),
 )
+
+LARGER = tuple(
+    dataclasses.replace(suite, name=f"{suite.name}, larger", parameters=dict(suite.parameters) | sizes)
+    for suite in SUITES
+    for name, sizes in (
+        ("read_port", {"DEPTH": 16, "BURST": 8, "SPAN": 32}),
+        ("write_send", {"RATIO": 4, "BURST": 16, "PLANE": 8}),
+        ("read_runs", {"BITS": 4}),
+        ("cvt's credits", {"CREDITS": 64}),
+    )
+    if suite.name == name
+)
+"""The same in sizes that take minutes; for scripts/figures/formal.py."""
