@@ -2,8 +2,8 @@
 
 usage: python -m scripts.figures.formal [SUITE ...] [--write]
 
-Every suite of tests/formal is proven, also in its larger sizes, and its mutants are refuted. Needs the extra 'synthesis'.
-Returns 1 if a proof fails or a mutant survives.
+Every suite of tests/formal is proven, also in its larger sizes, and its mutants are refuted. Needs the extra
+'synthesis'. Returns 1 if a proof fails or a mutant survives.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -19,7 +19,7 @@ from scripts.figures import record
 from tests.formal.prover import Suite, prove, refute
 from tests.formal.suites import LARGER, SUITES
 
-_METHODS = {"pdr": "IC3", "induction": "induction", "bounded": "bounded"}
+_METHODS = {"pdr": "IC3", "cones": "IC3 for each assertion", "induction": "induction", "bounded": "bounded"}
 
 
 def measure(suite: Suite) -> dict[str, Any]:
@@ -63,10 +63,10 @@ def page(data: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             "# What is proven of the kernel\n",
-            f"`tests/formal` with pyosys {data['pyosys']} (Yosys, its slang front end, ABC; package index). Registers begin",
-            "with any value, the first clock is one of reset. IC3 and induction prove for every number of clocks; induction",
-            "rests on what its suite says of the module's registers (assertions `of_...`). The sizes are small ones, the",
-            "widths of addresses and counts as stated. Mutants are mistakes that a suite must find.\n",
+            f"`tests/formal` with pyosys {data['pyosys']} (Yosys, its slang front end, ABC; package index). Registers",
+            "begin with any value, the first clock is one of reset. IC3 and induction prove for every number of clocks;",
+            "induction rests on what its suite says of the module's registers (assertions `of_...`). The sizes are small",
+            "ones, the widths of addresses and counts as stated. Mutants are mistakes that a suite must find.\n",
             record.table(header, rows),
             "\n## Assertions\n",
             *lists,

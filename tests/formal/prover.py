@@ -4,8 +4,9 @@ A property module instantiates a module of hls/rtl, assumes what its surrounding
 Yosys reads both with its slang front end and makes an and-inverter graph of them. Registers begin with any value and
 the first clock is one of reset, so what holds after it holds after every reset.
 
-Three methods: ``pdr`` (ABC's IC3) finds its own invariants; ``induction`` (Yosys' SAT) needs them among the assertions
-and is the way where wide sums are involved; ``bounded`` looks at a number of clocks only.
+Methods: ``pdr`` (ABC's IC3) finds its own invariants; ``cones`` is the same for one assertion after the other, for large
+modules; ``induction`` (Yosys' SAT) needs invariants among the assertions and is the way where wide sums are involved;
+``bounded`` looks at a number of clocks only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-Method = Literal["pdr", "induction", "bounded"]
+Method = Literal["pdr", "cones", "induction", "bounded"]
 RTL = Path(__file__).resolve().parents[2] / "hls" / "rtl"
 PROPERTIES = Path(__file__).resolve().parent / "rtl"
 
@@ -51,11 +52,12 @@ class Suite:
     Attributes:
         name: of the suite; the property module is called ``MODULE_properties``.
         module: in hls/rtl.
-        sources: names of all files that take part, without ``.sv``; a file in tests/formal/rtl goes before one in hls/rtl.
+        sources: names of all files that take part, without ``.sv``, in tests/formal/rtl or hls/rtl.
         parameters: of the property module.
         method: how.
-        clocks: ``induction``: clocks in a row on which a step rests; ``bounded``: clocks looked at. 0 for ``pdr``.
+        clocks: ``induction``: clocks in a row on which a step rests; ``bounded``: clocks looked at. Else 0.
         cut: selections of Yosys whose outputs may take any value: memories too large to be looked at bit by bit.
+        free: modules inside whose outputs may take any value.
         mutants: mistakes it must find.
         search: clocks within which a mistake shows.
     """
@@ -67,6 +69,7 @@ class Suite:
     method: Method
     clocks: int = 0
     cut: Sequence[str] = ()
+    free: Sequence[str] = ()
     mutants: Sequence[Mutant] = ()
     search: int = 20
 
@@ -129,11 +132,12 @@ class _Design:
         self._folder = folder
         self.top = f"{suite.module}_properties"
         settings = " ".join(f"-G {name}={value}" for name, value in suite.parameters.items())
+        settings += "".join(f" --blackboxed-module {name}" for name in suite.free)
         files = " ".join(str(path) for path in sources(suite, mutant, folder))
         self.yosys(
             f"read_slang --threads 1 --top {self.top} {settings} {files}",
             f"hierarchy -check -top {self.top}",
-            *("proc", "flatten", "async2sync", "chformal -lower", "memory_collect"),
+            *("cutpoint -blackbox", "proc", "flatten", "async2sync", "chformal -lower", "memory_collect"),
             *(f"cutpoint {selection}" for selection in suite.cut),
             *("memory_map", "opt", "dffunmap", "setundef -undriven -anyseq", "opt_clean"),
             f"write_rtlil {folder}/model.il",
@@ -152,7 +156,7 @@ class _Design:
         return done.stdout
 
     def step_holds(self, clocks: int, seconds: int) -> str:
-        """Empty if the assertions of a clock follow from those of the clocks before, else a case in which they don't."""
+        """Empty if the assertions of a clock follow from those of the clocks before, else a case where they do not."""
         said = self.yosys(
             f"read_rtlil {self._folder}/model.il",
             f"sat -tempinduct-inductonly -prove-asserts -set-assumes -set rst_i 0 -maxsteps {clocks} "
@@ -181,7 +185,7 @@ def _design(suite: Suite, mutant: Mutant | None) -> Iterator[_Design]:
 
 
 def _bounded(design: _Design, clocks: int, seconds: int, output: int | None = None) -> tuple[int, int]:
-    """The number of an assertion that is broken and its clock; -1 and the number of clocks looked at if there is none."""
+    """The number of an assertion that is broken and its clock; -1 and the clocks looked at if there is none."""
     chosen = "" if output is None else f"cone -O {output}; "
     said = design.abc(f"{chosen}scleanup; bmc3 -F {clocks} -T {seconds}", seconds)
     if broken := re.search(r"Output (\d+) of miter .* asserted in frame (\d+)", said):
@@ -205,11 +209,16 @@ def prove(suite: Suite, *, seconds: int = 120) -> Verdict:
     with _design(suite, None) as design:
         broken, clocks = -1, 0
         if suite.method == "pdr":
-            said = design.abc(f"scleanup; lcorr; scorr; orpos; pdr -T {seconds}", seconds)
-            if "Property proved" not in said:
+            said = design.abc(f"scleanup; lcorr; scorr; pdr -a -T {seconds}", seconds)
+            if f"Proved = {len(design.properties)}." not in said:
                 broken, clocks = _bounded(design, suite.search, seconds)
                 if broken < 0:
                     raise ProofError(f"{suite.name}: neither proven nor refuted:\n{said}")
+        elif suite.method == "cones":
+            for output, name in enumerate(design.properties):
+                said = design.abc(f"cone -O {output}; scleanup; lcorr; scorr; pdr -a -T {seconds}", seconds)
+                if "Proved = 1." not in said:
+                    raise ProofError(f"{suite.name}: {name} is not proven:\n{said}")
         else:
             broken, clocks = _bounded(design, suite.clocks + 2 * (suite.method == "induction"), seconds)
             if suite.method == "induction" and broken < 0:

@@ -173,17 +173,43 @@ SUITES = (
             Mutant(file="cvt.sv", old="since == 2'(PASS_SPACING - 1))", new="since != 2'd0)", breaks="spacing"),
         ),
     ),
+    Suite(
+        name="schedule",
+        module="schedule",
+        sources=(
+            *("descriptor_pkg", "kernel_pkg", "schedule_properties", _START),
+            *("schedule", "layer_setup", "strip_setup", "layer_check"),
+        ),
+        parameters={},
+        method="bounded",
+        clocks=20,
+        free=("layer_setup", "strip_setup", "layer_check"),
+        search=34,
+        mutants=(
+            Mutant(file="schedule.sv", old="if (quiet_i) state <= RESET;", new="state <= RESET;", breaks="stop_waits"),
+            Mutant(file="schedule.sv", old="end else if (!open && !(", new="end else if (!(", breaks="layer_stands"),
+            Mutant(
+                file="schedule.sv", old="LAST_LAYER: if (!open) state", new="LAST_LAYER: state", breaks="ends_drained"
+            ),
+        ),
+    ),
 )
 
 LARGER = tuple(
-    dataclasses.replace(suite, name=f"{suite.name}, larger", parameters=dict(suite.parameters) | sizes)
+    dataclasses.replace(
+        suite,
+        name=f"{suite.name}, {'larger' if sizes else 'all clocks'}",
+        parameters=dict(suite.parameters) | sizes,
+        method=suite.method if sizes else "cones",
+    )
     for suite in SUITES
     for name, sizes in (
         ("read_port", {"DEPTH": 16, "BURST": 8, "SPAN": 32}),
         ("write_send", {"RATIO": 4, "BURST": 16, "PLANE": 8}),
         ("read_runs", {"BITS": 4}),
-        ("cvt's credits", {"CREDITS": 64}),
+        ("cvt's credits", {"CREDITS": 16}),
+        ("schedule", {}),
     )
     if suite.name == name
 )
-"""The same in sizes that take minutes; for scripts/figures/formal.py."""
+"""What takes minutes, for scripts/figures/formal.py: larger sizes, and `schedule` for every number of clocks."""
