@@ -63,10 +63,10 @@ def page(data: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             "# What is proven of the kernel\n",
-            f"`tests/formal` with pyosys {data['pyosys']} (Yosys, its slang front end, ABC; package index). Registers",
-            "begin with any value, the first clock is one of reset. IC3 and induction prove for every number of clocks;",
-            "induction rests on what its suite says of the module's registers (assertions `of_...`). The sizes are small",
-            "ones, the widths of addresses and counts as stated. Mutants are mistakes that a suite must find.\n",
+            f"`tests/formal` with pyosys {data['pyosys']} (Yosys, its slang front end, ABC; package index).",
+            "Registers begin with any value, the first clock is one of reset. IC3 and induction prove for every number",
+            "of clocks; induction rests on what its suite says of the module's registers (assertions `of_...`). Sizes",
+            "and the widths of addresses and counts are as stated. Mutants are mistakes that a suite must find.\n",
             record.table(header, rows),
             "\n## Assertions\n",
             *lists,

@@ -4,9 +4,9 @@ A property module instantiates a module of hls/rtl, assumes what its surrounding
 Yosys reads both with its slang front end and makes an and-inverter graph of them. Registers begin with any value and
 the first clock is one of reset, so what holds after it holds after every reset.
 
-Methods: ``pdr`` (ABC's IC3) finds its own invariants; ``cones`` is the same for one assertion after the other, for large
-modules; ``induction`` (Yosys' SAT) needs invariants among the assertions and is the way where wide sums are involved;
-``bounded`` looks at a number of clocks only.
+Methods: ``pdr`` (ABC's IC3) finds its own invariants; ``cones`` is the same for one assertion after the other, for
+large modules; ``induction`` (Yosys' SAT) needs invariants among the assertions and is the way where wide sums are
+involved; ``bounded`` looks at a number of clocks only.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def _bounded(design: _Design, clocks: int, seconds: int, output: int | None = No
     raise ProofError(f"{design.top}: {clocks} clocks were not looked at in {seconds} s:\n{said}")
 
 
-def prove(suite: Suite, *, seconds: int = 120) -> Verdict:
+def prove(suite: Suite, *, seconds: int = 600) -> Verdict:
     """Prove a suite.
 
     Args:
@@ -235,7 +235,7 @@ def prove(suite: Suite, *, seconds: int = 120) -> Verdict:
         )
 
 
-def refute(suite: Suite, mutant: Mutant, *, seconds: int = 120) -> int:
+def refute(suite: Suite, mutant: Mutant, *, seconds: int = 600) -> int:
     """The clock in which a mistake breaks its assertion, counted from the first reset; -1 if it does not in time."""
     with _design(suite, mutant) as design:
         if mutant.breaks not in design.properties:

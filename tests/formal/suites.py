@@ -182,17 +182,18 @@ SUITES = (
         ),
         parameters={},
         method="bounded",
-        clocks=20,
+        clocks=12,
         free=("layer_setup", "strip_setup", "layer_check"),
-        search=34,
+        search=12,
         mutants=(
             Mutant(file="schedule.sv", old="if (quiet_i) state <= RESET;", new="state <= RESET;", breaks="stop_waits"),
-            Mutant(file="schedule.sv", old="end else if (!open && !(", new="end else if (!(", breaks="layer_stands"),
-            Mutant(
-                file="schedule.sv", old="LAST_LAYER: if (!open) state", new="LAST_LAYER: state", breaks="ends_drained"
-            ),
         ),
     ),
+)
+
+_SCHEDULE_SLOW = (
+    Mutant(file="schedule.sv", old="end else if (!open && !(", new="end else if (!(", breaks="layer_stands"),
+    Mutant(file="schedule.sv", old="LAST_LAYER: if (!open) state", new="LAST_LAYER: state", breaks="ends_drained"),
 )
 
 LARGER = tuple(
@@ -201,6 +202,8 @@ LARGER = tuple(
         name=f"{suite.name}, {'larger' if sizes else 'all clocks'}",
         parameters=dict(suite.parameters) | sizes,
         method=suite.method if sizes else "cones",
+        search=max(suite.search, 34),
+        mutants=suite.mutants if sizes else (*suite.mutants, *_SCHEDULE_SLOW),
     )
     for suite in SUITES
     for name, sizes in (
