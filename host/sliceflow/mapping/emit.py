@@ -130,7 +130,7 @@ def _steps(model: ir.Model, actions: Sequence[Action]) -> tuple[list[Step], dict
                     direction="to_device" if isinstance(action, ToDevice) else "to_host",
                     value=str(action.value.name),
                     tensor=action.tensor.name,
-                    shape=static_shape(action.value) or (1, *action.tensor.size),
+                    shape=_host_shape(action),
                     dtype=_dtype(action.value),
                     unrolling=action.tensor.unrolling,
                 )
@@ -244,6 +244,14 @@ class _Reporter:
             channels_in=channels,
             channels_out=action.tensor.channels,
         )
+
+
+def _host_shape(action: ToDevice | ToHost) -> tuple[int, ...]:
+    """Shape of the host's side. Unrolling needs rows and columns: a 1-D map has one row."""
+    shape = static_shape(action.value) or (1, *action.tensor.size)
+    if action.tensor.unrolling is not None and len(shape) == 3:
+        return (*shape[:2], 1, shape[2])
+    return shape
 
 
 def _channels(value: ir.Value | None) -> int:

@@ -4,14 +4,17 @@ import dataclasses
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from sliceflow.frontend import load_model
 from sliceflow.graph import geometry
+from sliceflow.graph.artifact import load_program, save_program
 from sliceflow.graph.descriptor import Op
 from sliceflow.graph.program import Program, TransformStep, Unrolling
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import compile_model, unroll
+from sliceflow.quantization import CalibrationData, quantize
 from sliceflow.runtime.session import Session
 from tests.support.models import Graph
 from tests.support.random_network import run_onnxruntime
@@ -22,7 +25,8 @@ SEEDS = range(16)
 
 
 def compiled(model, profile: str | Profile, **options) -> Program:
-    profile = Profile.load(profile) if isinstance(profile, str) else profile
+    if isinstance(profile, str):  # what pays depends on the clock
+        profile = dataclasses.replace(Profile.load(profile), mhz=300.0)
     loaded = load_model(model)
     return compile_model(loaded, profile, name="stem", source_sha256="0" * 64, keep_islands=True, **options)
 
@@ -87,6 +91,24 @@ def test_flipped_bits_and_wrong_places_are_caught() -> None:
         unrolling = dataclasses.replace(step.unrolling, **{field: getattr(step.unrolling, field) + 1})
         wrong = dataclasses.replace(program, steps=(dataclasses.replace(step, unrolling=unrolling), *rest))
         assert not np.array_equal(answers(wrong, images), want), field
+
+
+@pytest.mark.parametrize("profile", ["int8-8x8", "fp32-4x4"])
+def test_a_row_is_a_map_too(tmp_path, profile: str) -> None:
+    g = Graph(5)
+    quantized = not profile.startswith("fp32")
+    x = g.input(1, 5, 40, name="x")
+    model = g.model(g.node("Conv", x, g.random(10, 5, 7), kernel_shape=[7], pads=[3, 3]))
+    images = np.random.default_rng(6).uniform(-1, 1, (2, 5, 40)).astype(np.float32)
+    loaded = load_model(model)
+    if quantized:
+        loaded = quantize(loaded, CalibrationData({"x": images})).model
+    slow = dataclasses.replace(Profile.load(profile), mhz=1.0)  # so slow that it pays
+    program = compile_model(loaded, slow, name="row", source_sha256="0" * 64, keep_islands=True)
+    assert unrolling_of(program) is not None
+    save_program(program, tmp_path / "a")  # which checks that its parts fit together
+    want = expected(ir.to_proto(loaded), images)
+    np.testing.assert_allclose(answers(load_program(tmp_path / "a"), images), want, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
