@@ -65,7 +65,7 @@ def configurations() -> list[Configuration]:
     found.append(Configuration(name="all options", parameters=small | _OPTIONS, synthesis=True))
     found += [dataclasses.replace(entry, name=f"{entry.name}, synthesized", synthesis=True) for entry in found[:3]]
     serial = serial_system.system_parameters(Profile.load("ecp5-2x2"), divisor=25)
-    found.append(Configuration(name="serial system", parameters=serial, top=serial_system.TOP, synthesis=True))
+    found.append(Configuration(name="ulx3s", parameters=serial, top="ulx3s", synthesis=True))
     return found
 
 
@@ -152,18 +152,23 @@ def kernel_files() -> list[Path]:
     return sorted(files, key=lambda path: not path.stem.endswith("_pkg"))
 
 
+def board_files() -> list[Path]:
+    """Top modules of boards; their ports are called as the boards' pins."""
+    return sorted((Path(__file__).parents[1] / "bitstreams").glob("*/*.sv"))
+
+
 def main() -> int:
     """Print the findings; 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    files = kernel_files()
+    files = [*kernel_files(), *board_files()]
     try:
         verilator = find_verilator()
         checked = configurations()
     except SliceflowError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    findings = lint_names(files)
+    findings = lint_names(kernel_files())
     for configuration in checked:
         for tool, text in (
             ("Verilator", lint_verilator(verilator, files, configuration.top, configuration)),
