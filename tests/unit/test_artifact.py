@@ -162,6 +162,14 @@ def set_in(*path_and_value):
     return change
 
 
+@pytest.mark.parametrize(("field", "name"), [("weights", "weights"), ("program", "descriptors")])
+def test_a_memory_that_is_no_whole_beats_is_refused(tmp_path, field, name):
+    program = tiny_program.tiny_program()
+    longer = np.append(getattr(program, field), np.zeros(63, np.uint8))
+    with pytest.raises(UserError, match=f"the {name} are .* no whole beats"):
+        save_program(dataclasses.replace(program, **{field: longer}), tmp_path / "a")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -26,8 +26,8 @@ class HostMemory:
 
     def __init__(self, program: Program) -> None:
         self._word_bytes = program.profile.word_bytes
-        size = program.activation_bytes
-        self.data = aligned(size + -size % program.profile.beat_bytes)
+        self._size = program.activation_bytes
+        self.data = aligned(self._size + -self._size % program.profile.beat_bytes)
 
     def write(self, word_address: int, data: bytes) -> None:
         """Copy whole words in."""
@@ -41,9 +41,9 @@ class HostMemory:
 
     def _range(self, word_address: int, byte_count: int) -> tuple[int, int]:
         first = word_address * self._word_bytes
-        if not 0 <= first <= first + byte_count <= self.data.size:
+        if not 0 <= first <= first + byte_count <= self._size:
             raise InternalError(
-                f"bytes {first}..{first + byte_count} lie outside the activation memory of {self.data.size} bytes"
+                f"bytes {first}..{first + byte_count} lie outside the activation memory of {self._size} bytes"
             )
         return first, first + byte_count
 

@@ -61,6 +61,9 @@ def check_program(program: Program) -> None:
     for value in program.inputs:
         if value.shape.count(0) > 1:
             refuse("only one axis of an input can count images", f"input {value.name!a}")
+    for name, memory in (("descriptors", program.program), ("weights", program.weights)):
+        if memory.size % program.profile.beat_bytes:
+            refuse(f"the {name} are {memory.size} bytes, no whole beats of {program.profile.beat_bytes}", where)
     _check_layers(program, where)
     _check_steps(program)
     validate_program(
