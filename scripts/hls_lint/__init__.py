@@ -1,1 +1,1 @@
-"""Rules of HLS tools on the kernel's C++, seen in clang's syntax tree; see ``scripts/lint_hls.py``."""
+"""Rules of HLS tools on the kernel's C++, seen in clang's syntax tree: ``python -m scripts.hls_lint``."""

@@ -1,8 +1,8 @@
 """Hold the kernel's C++ to what HLS tools make fast hardware of: ``python -m scripts.hls_lint``.
 
 The rules are functions, each with the message of Vitis HLS and the part of its manual behind it. ``KNOWN`` lists what
-hls/cpp does not satisfy yet, as file and rule: such findings are printed as open. An entry without a finding is an error,
-so that the list only shrinks.
+hls/cpp does not satisfy yet, as file and rule: such findings are printed as open. An entry without a finding is an
+error, so that the list only shrinks.
 """
 
 from __future__ import annotations

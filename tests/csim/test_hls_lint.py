@@ -1,4 +1,4 @@
-"""Each rule about HLS refuses the marked lines of its bad example and nothing of its good one; the kernel is as listed."""
+"""Each rule refuses the marked lines of its bad example and nothing of its good one; the kernel is as listed."""
 
 from __future__ import annotations
 
