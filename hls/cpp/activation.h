@@ -22,7 +22,7 @@ void load_table(const Layer& layer, hls::stream<Beat>& beats, Table<C>& table) {
 #pragma HLS unroll
       for (int lane = 0; lane < C::CPO; ++lane) {
 #pragma HLS unroll
-        table[lane][n + k] = static_cast<activation_t<C>>(static_cast<int_t<8>>(beat.byte[n % BEAT_BYTES + k]));
+        table[lane][n + k] = static_cast<activation_t<C>>(static_cast<int_t<8>>(byte_of(beat, n % BEAT_BYTES + k)));
       }
     }
   }

@@ -31,6 +31,7 @@ void plain_add(const Layer& layer, hls::stream<uint32_t>& strip_pixels, hls::str
 #pragma HLS bind_storage variable = accumulators type = ram_s2p impl = bram
 #pragma HLS dependence variable = accumulators type = inter direction = RAW distance = 3 dependent = true
   Sums<C> bias = Sums<C>();
+#pragma HLS array_partition variable = bias.lane complete
   uint32_t pixels = 0;
   uint32_t clocks = PASS_SPACING;
   uint16_t out = 0;

@@ -88,6 +88,7 @@ void plain_cvt(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Beat>
   const bool pointwise = layer.op == OP_POINTWISE;
   const Coordinate right = coordinate(layer.stride_x);
   Placing<C> placing;
+#pragma HLS array_partition variable = placing.beat.word complete
   placing.active = placing.has_beat = false;
   placing.strips = 0;
   Progress progress[PLACE_LAG];

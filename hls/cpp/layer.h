@@ -87,7 +87,8 @@ uint32_t execute_layer(const LayerDescriptor& d, hls::burst_maxi<Beat> program, 
     pixels += strip.pixels;
   }
   if (!fits) return STATUS_TOO_BIG;
-  run_layer<C>(plan_layer<C>(d, pixels), program, weights, act_in, act_add, act_out);
+  const Layer layer = plan_layer<C>(d, pixels);
+  run_layer<C>(layer, program, weights, act_in, act_add, act_out);
   return STATUS_OK;
 }
 

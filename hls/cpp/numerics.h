@@ -27,14 +27,16 @@ inline int64_t shift_left(int64_t value, int count) {
 }
 #endif
 
-// value / 2^shift, rounded to nearest, ties to even.
+// value / 2^shift, rounded to nearest, ties to even: what is left when all but one bit are dropped ends with the first bit behind the
+// point; it rounds up unless the rest is zero and the result would be odd. No branches, and no shift of a constant: compilers vectorize it.
 inline wide_t round_half_even(wide_t value, int shift) {
-  const wide_t floor = value >> shift;
-  const wide_t rest = value - shift_left(floor, shift);
-  const wide_t half = shift_left(wide_t(1), shift > 0 ? shift - 1 : 0);
-  const bool odd = (floor & 1) != 0;
-  const bool up = (shift > 0) & ((rest > half) | ((rest == half) & odd));  // no branches: compilers vectorize it
-  return floor + wide_t(up);
+#pragma HLS inline
+  const int most = shift > 0 ? shift - 1 : 0;
+  const wide_t kept = value >> most;
+  const wide_t floor = shift > 0 ? wide_t(kept >> 1) : kept;
+  const wide_t rest = shift_left(kept, most) == value ? wide_t(0) : wide_t(1);
+  const wide_t first = shift > 0 ? wide_t(kept & 1) : wide_t(0);
+  return floor + (first & (rest | floor));
 }
 
 // zero + value / 2^shift, rounded once and clamped.
@@ -62,24 +64,26 @@ inline uint32_t to_bits(float value) {
 
 // One activation at a byte of a beat, in and out.
 inline void activation_from_beat(const Beat& beat, int byte, int_t<8>& value) {
-  value = static_cast<int_t<8>>(beat.byte[byte]);
+  value = static_cast<int_t<8>>(byte_of(beat, byte));
 }
 inline void activation_from_beat(const Beat& beat, int byte, int_t<16>& value) {
-  value = static_cast<int_t<16>>(static_cast<int>(beat.byte[byte]) | static_cast<int>(beat.byte[byte + 1]) << 8);
+  value = static_cast<int_t<16>>(static_cast<int>(byte_of(beat, byte)) | static_cast<int>(byte_of(beat, byte + 1)) << 8);
 }
 inline void activation_from_beat(const Beat& beat, int byte, float& value) {
   value = value_as_float(word_of(beat, byte));
 }
-inline void activation_to_beat(int_t<8> value, int byte, Beat& beat) { beat.byte[byte] = static_cast<uint_t<8>>(value); }
+inline void activation_to_beat(int_t<8> value, int byte, Beat& beat) {
+  set_byte(beat, byte, static_cast<uint_t<8>>(value));
+}
 inline void activation_to_beat(int_t<16> value, int byte, Beat& beat) {
   const int bits = static_cast<int>(value);
-  beat.byte[byte] = static_cast<uint_t<8>>(bits & 0xff);
-  beat.byte[byte + 1] = static_cast<uint_t<8>>(bits >> 8 & 0xff);
+  set_byte(beat, byte, static_cast<uint_t<8>>(bits & 0xff));
+  set_byte(beat, byte + 1, static_cast<uint_t<8>>(bits >> 8 & 0xff));
 }
 inline void activation_to_beat(float value, int byte, Beat& beat) {
   for (int k = 0; k < 4; ++k) {
 #pragma HLS unroll
-    beat.byte[byte + k] = static_cast<uint_t<8>>(to_bits(value) >> (8 * k) & 0xff);
+    set_byte(beat, byte + k, static_cast<uint_t<8>>(to_bits(value) >> (8 * k) & 0xff));
   }
 }
 
@@ -99,6 +103,7 @@ template <class C>
 Beat beat_of(const BeatWords<C>& words) {
 #pragma HLS inline
   Beat beat;
+  clear_beat(beat);
   for (int k = 0; k < BEAT_WORDS<C>() * C::CPI; ++k) {
 #pragma HLS unroll
     activation_to_beat(words.word[k / C::CPI].lane[k % C::CPI], k * (C::ACTIVATION_BITS / 8), beat);
@@ -112,7 +117,7 @@ void weight_from_beat(const Beat& beat, int index, int_t<BITS>& value) {
 #pragma HLS inline
   constexpr int PER_BYTE = 8 / BITS;
   const int above = 8 - BITS - index % PER_BYTE * BITS;  // bits of the byte above the weight
-  const int_t<8> moved = static_cast<int_t<8>>(static_cast<uint_t<8>>(beat.byte[index / PER_BYTE] << above));
+  const int_t<8> moved = static_cast<int_t<8>>(static_cast<uint_t<8>>(byte_of(beat, index / PER_BYTE) << above));
   value = static_cast<int_t<BITS>>(moved >> (8 - BITS));
 }
 
@@ -128,8 +133,9 @@ void weight_to_beat(int_t<BITS> weight, int index, Beat& beat) {
   constexpr int PER_BYTE = 8 / BITS;
   const int shift = index % PER_BYTE * BITS;
   const int mask = ((1 << BITS) - 1) << shift;
-  const int byte = static_cast<int>(beat.byte[index / PER_BYTE]);
-  beat.byte[index / PER_BYTE] = static_cast<uint_t<8>>((byte & ~mask) | (static_cast<int>(weight) * (1 << shift) & mask));
+  const int byte = static_cast<int>(byte_of(beat, index / PER_BYTE));
+  const int merged = (byte & ~mask) | (static_cast<int>(weight) * (1 << shift) & mask);
+  set_byte(beat, index / PER_BYTE, static_cast<uint_t<8>>(merged));
 }
 
 }  // namespace sliceflow

@@ -206,6 +206,7 @@ void pool_map(const Layer& layer, hls::stream<Strip>& strips, const PoolScale<C>
   const bool maximum = layer.pool_mode == POOL_GLOBAL_MAX;
   const accumulator_t<C> zero = maximum || C::IS_FLOAT ? accumulator_t<C>(0) : accumulator_t<C>(layer.pool_in_zero);
   Sums<C> total = pool_start<C>(maximum);
+#pragma HLS array_partition variable = total.lane complete
   Strip strip = Strip();
   uint16_t out = 0;
   uint32_t n = 0;

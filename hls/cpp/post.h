@@ -20,6 +20,13 @@ void post(const Layer& layer, hls::stream<uint32_t>& strip_pixels, hls::stream<B
   const bool after = uses_table<C>(layer) && layer.table_mode == TABLE_AFTER_ADD;
   const bool adds = layer.add_mode != ADD_OFF;
   Lanes<C> lanes = Lanes<C>();
+#pragma HLS array_partition variable = lanes.multiplier complete
+#pragma HLS array_partition variable = lanes.shift complete
+#pragma HLS array_partition variable = lanes.main_left complete
+#pragma HLS array_partition variable = lanes.other_left complete
+#pragma HLS array_partition variable = lanes.right complete
+  int shift[C::CPO] = {};  // numbers of one size, which compilers vectorize
+#pragma HLS array_partition variable = shift complete
   uint32_t pixels = 0;
   uint16_t out = 0;
   uint32_t n = 0;
@@ -29,9 +36,13 @@ void post(const Layer& layer, hls::stream<uint32_t>& strip_pixels, hls::stream<B
     if (n == 0) {
       if (out == 0) pixels = strip_pixels.read();
       lanes = lane_records.read();
+      for (int lane = 0; lane < C::CPO; ++lane) {
+#pragma HLS unroll
+        shift[lane] = static_cast<int>(lanes.shift[lane]);
+      }
     }
     if (n < pixels) {
-      Sums<C> value = requantize<C>(layer, sums.read(), lanes);
+      Sums<C> value = requantize<C>(layer, sums.read(), lanes.multiplier, shift);
       if (before) look_up<C>(table, value);
       Pixel<C> result = adds ? eltwise<C>(layer, value, addends.read(), lanes) : narrow<C>(value);
       if (after) look_up<C>(table, result);

@@ -44,10 +44,10 @@ void take_lanes(const Beat& beat, int index, Sums<C>& bias, Lanes<C>& lanes) {
     if (index == lane / PER_BEAT) {
       from_bits(word_of(beat, byte), bias.lane[lane]);
       from_bits(word_of(beat, byte + 4), lanes.multiplier[lane]);
-      lanes.shift[lane] = beat.byte[byte + 8];
-      lanes.main_left[lane] = beat.byte[byte + 9];
-      lanes.other_left[lane] = beat.byte[byte + 10];
-      lanes.right[lane] = beat.byte[byte + 11];
+      lanes.shift[lane] = byte_of(beat, byte + 8);
+      lanes.main_left[lane] = byte_of(beat, byte + 9);
+      lanes.other_left[lane] = byte_of(beat, byte + 10);
+      lanes.right[lane] = byte_of(beat, byte + 11);
     }
   }
 }

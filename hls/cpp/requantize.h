@@ -21,13 +21,13 @@ float requantize_lane(const Layer& d, float value, int_t<32>, int) {
 
 // An ACCUMULATOR add takes the whole sum. A value that is not requantized keeps its low bits, in eltwise.
 template <class C>
-Sums<C> requantize(const Layer& d, const Sums<C>& total, const Lanes<C>& lanes) {
+Sums<C> requantize(const Layer& d, const Sums<C>& total, const int_t<32> multiplier[C::CPO], const int shift[C::CPO]) {
 #pragma HLS inline
   if (!d.requantize || d.add_mode == ADD_ACCUMULATOR) return total;
   Sums<C> value;
   for (int lane = 0; lane < C::CPO; ++lane) {
 #pragma HLS unroll
-    value.lane[lane] = requantize_lane<C>(d, total.lane[lane], lanes.multiplier[lane], static_cast<int>(lanes.shift[lane]));
+    value.lane[lane] = requantize_lane<C>(d, total.lane[lane], multiplier[lane], shift[lane]);
   }
   return value;
 }

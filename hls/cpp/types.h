@@ -44,14 +44,27 @@ struct Vec {
   T lane[LANES];
 };
 
-// What a memory port moves in one clock.
+// What a memory port moves in one clock: for synthesis one number, since an array of bytes would be as many registers, and tools
+// do not split arrays into more than some thousand.
+#ifdef SLICEFLOW_AP_TYPES
 struct Beat {
-  uint_t<8> byte[BEAT_BYTES];
+  ap_uint<BEAT_BYTES * 8> bits;
 };
+inline uint_t<8> byte_of(const Beat& beat, int k) { return beat.bits.range(8 * k + 7, 8 * k); }
+inline void set_byte(Beat& beat, int k, uint_t<8> value) { beat.bits.range(8 * k + 7, 8 * k) = value; }
+inline void clear_beat(Beat& beat) { beat.bits = 0; }
+#else
+struct Beat {
+  uint8_t byte[BEAT_BYTES];
+};
+inline uint8_t byte_of(const Beat& beat, int k) { return beat.byte[k]; }
+inline void set_byte(Beat& beat, int k, uint8_t value) { beat.byte[k] = value; }
+inline void clear_beat(Beat& beat) { beat = Beat(); }
+#endif
 
 inline uint32_t word_of(const Beat& beat, int byte) {
-  return static_cast<uint32_t>(beat.byte[byte]) | static_cast<uint32_t>(beat.byte[byte + 1]) << 8 |
-         static_cast<uint32_t>(beat.byte[byte + 2]) << 16 | static_cast<uint32_t>(beat.byte[byte + 3]) << 24;
+  return static_cast<uint32_t>(byte_of(beat, byte)) | static_cast<uint32_t>(byte_of(beat, byte + 1)) << 8 |
+         static_cast<uint32_t>(byte_of(beat, byte + 2)) << 16 | static_cast<uint32_t>(byte_of(beat, byte + 3)) << 24;
 }
 
 // The number formats of a profile.

@@ -42,10 +42,7 @@ void clear_block(Block<C>& block) {
 #pragma HLS inline
   for (int b = 0; b < BLOCK_BEATS<C>(); ++b) {
 #pragma HLS unroll
-    for (int k = 0; k < BEAT_BYTES; ++k) {
-#pragma HLS unroll
-      block.beat[b].byte[k] = 0;
-    }
+    clear_beat(block.beat[b]);
   }
 }
 

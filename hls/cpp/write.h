@@ -27,13 +27,14 @@ inline uint64_t written_plane(const Layer& l) {
   return static_cast<uint64_t>(l.pool_height) * l.upsample_y * (static_cast<uint32_t>(l.pool_width) * l.upsample_x);
 }
 
-// Bytes of word `index`.
+// Bytes of the words first .. last of a beat.
 template <class C>
-uint64_t word_bytes(int index) {
+uint64_t bytes_of(int first, int last) {
 #pragma HLS inline
   constexpr int BYTES = BEAT_BYTES / BEAT_WORDS<C>();
-  constexpr uint64_t ONE = BYTES == 64 ? ~uint64_t(0) : (uint64_t(1) << BYTES % 64) - 1;
-  return ONE << (index * BYTES);
+  const uint64_t from_first = ~uint64_t(0) << (first * BYTES);
+  const uint64_t to_last = ~uint64_t(0) >> (BEAT_BYTES - BYTES - last * BYTES);
+  return from_first & to_last;
 }
 
 // The word of one slice of a pixel.
@@ -56,18 +57,19 @@ void pack(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Pixel<C>>&
   const uint32_t out_width = static_cast<uint32_t>(layer.pool_width) * layer.upsample_x;
   const bool single = layer.upsample_y == 1;  // rows follow each other, unless each is written several times
   BeatWords<C> words[RATIO];
-  uint64_t bytes[RATIO];
+  uint8_t first[RATIO];  // first word of the beat, place of the next one
   uint8_t place[RATIO];
 #pragma HLS array_partition variable = words complete
-#pragma HLS array_partition variable = bytes complete
+#pragma HLS array_partition variable = first complete
 #pragma HLS array_partition variable = place complete
   for (int part = 0; part < RATIO; ++part) {
 #pragma HLS unroll
-    bytes[part] = 0;
+    first[part] = 0;
     place[part] = 0;
   }
   Strip strip = Strip();
   Pixel<C> pixel = Pixel<C>();
+#pragma HLS array_partition variable = pixel.lane complete
   uint64_t group_position = 0;
   int slices = 0;
   bool fresh = true;  // an output group begins
@@ -98,7 +100,7 @@ void pack(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Pixel<C>>&
       runs.write(OutRun{position, run_words, static_cast<uint8_t>(slices)});
       for (int part = 0; part < RATIO; ++part) {
 #pragma HLS unroll
-        place[part] = static_cast<uint8_t>((position + part * plane) % BEAT_WORDS<C>());
+        first[part] = place[part] = static_cast<uint8_t>((position + part * plane) % BEAT_WORDS<C>());
       }
     }
     if (any && x == 0 && y == 0) pixel = pixels.read();
@@ -106,13 +108,10 @@ void pack(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Pixel<C>>&
 #pragma HLS unroll
       if (any && part < slices) {
         words[part].word[place[part]] = part_of<C>(pixel, part);
-        bytes[part] |= word_bytes<C>(place[part]);
         const bool beat_end = place[part] == BEAT_WORDS<C>() - 1;
-        if (beat_end || run_end) {
-          beats[part].write(OutBeat{beat_of<C>(words[part]), bytes[part]});
-          bytes[part] = 0;
-        }
+        if (beat_end || run_end) beats[part].write(OutBeat{beat_of<C>(words[part]), bytes_of<C>(first[part], place[part])});
         place[part] = beat_end ? 0 : place[part] + 1;
+        if (beat_end) first[part] = 0;
       }
     }
     run_begins = run_end;
