@@ -70,7 +70,7 @@ Word<C> word_of_all(accumulator_t<C> value) {
 constexpr int PLACE_LAG = 4;
 
 template <class C>
-void plain_cvt(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Beat>& beats, hls::stream<FrameRow>& frame_rows,
+void plain_cvt(const Layer& layer, hls::stream<InputStrip>& strips, hls::stream<Beat>& beats, hls::stream<FrameRow>& frame_rows,
                hls::stream<Frame<C>>& frames) {
   SLICEFLOW_MEMORY(Banks<C>, banks);
 #pragma HLS array_partition variable = banks dim = 1 complete
@@ -112,7 +112,7 @@ void plain_cvt(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Beat>
       progress[PLACE_LAG - 1 - k] = progress[PLACE_LAG - 2 - k];
     }
     if (!placing.active && to_place > 0 && static_cast<uint16_t>(placing.strips - released) < 2) {
-      start_strip(layer, strips.read(), placing);
+      start_strip(strips.read(), placing);
       --to_place;
     }
     if (placing.active && !placing.has_beat && static_cast<uint16_t>(placing.strips - released) < 2) {
@@ -161,7 +161,7 @@ void plain_cvt(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Beat>
 namespace sliceflow {
 
 template <class C>
-void cvt(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Beat>& beats, hls::stream<FrameRow>& frame_rows,
+void cvt(const Layer& layer, hls::stream<InputStrip>& strips, hls::stream<Beat>& beats, hls::stream<FrameRow>& frame_rows,
          hls::stream<Frame<C>>& frames) {
 #ifdef SLICEFLOW_FAST_SIMULATION
   fast_cvt<C>(layer, strips, beats, frame_rows, frames);

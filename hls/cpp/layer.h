@@ -19,21 +19,25 @@
 
 namespace sliceflow {
 
+// Strips that the front of the pipeline may be ahead of its back: more than its stages hold, should a tool make pipelines that pass
+// nothing on until more comes in.
+constexpr int AHEAD = 128;
+
 // Every stream has one writer and one reader. The three activation ports may see the same memory.
 template <class C>
 void run_layer(const Layer& layer, hls::burst_maxi<Beat> program, hls::burst_maxi<Beat> weights,
                hls::burst_maxi<Beat> act_in, hls::burst_maxi<Beat> act_add, hls::burst_maxi<Beat> act_out) {
 #pragma HLS dataflow
 #pragma HLS stable variable = layer
-  hls::stream<Strip, 16> load_strips("load_strips");
-  hls::stream<Strip, 16> cvt_strips("cvt_strips");
+  hls::stream<InputStrip, 16> load_strips("load_strips");
+  hls::stream<InputStrip, 16> cvt_strips("cvt_strips");
   hls::stream<Strip, 16> pad_strips("pad_strips");
-  hls::stream<uint32_t, 16> mul_pixels("mul_pixels");
-  hls::stream<uint32_t, 16> add_pixels("add_pixels");
-  hls::stream<uint32_t, 16> post_pixels("post_pixels");
-  hls::stream<Strip, 16> addend_strips("addend_strips");
-  hls::stream<Strip, 16> pool_strips("pool_strips");
-  hls::stream<Strip, 16> pack_strips("pack_strips");
+  hls::stream<uint32_t, AHEAD> mul_pixels("mul_pixels");
+  hls::stream<uint32_t, AHEAD> add_pixels("add_pixels");
+  hls::stream<uint32_t, AHEAD> post_pixels("post_pixels");
+  hls::stream<AddendStrip, 16> addend_strips("addend_strips");
+  hls::stream<Strip, AHEAD> pool_strips("pool_strips");
+  hls::stream<Strip, AHEAD> pack_strips("pack_strips");
   hls::stream<Beat, 16> input("input");
   hls::stream<FrameRow, 4> frame_rows("frame_rows");
   hls::stream<Frame<C>, 4> frames("frames");
@@ -53,7 +57,7 @@ void run_layer(const Layer& layer, hls::burst_maxi<Beat> program, hls::burst_max
   hls::stream<OutBeat, 2 * TURN<C>()> out_beats[C::CPO / C::CPI];
 
   SLICEFLOW_REGION_BEGIN("run_layer");
-  SLICEFLOW_PROCESS("schedule", schedule, layer, load_strips, cvt_strips, pad_strips, mul_pixels, add_pixels, post_pixels,
+  SLICEFLOW_PROCESS("schedule", schedule<C>, layer, load_strips, cvt_strips, pad_strips, mul_pixels, add_pixels, post_pixels,
                     addend_strips, pool_strips, pack_strips);
   SLICEFLOW_PROCESS("read_weights", read_weights<C>, layer, weights, weight_beats);
   SLICEFLOW_PROCESS("read_lanes", read_lanes<C>, layer, program, table, scales, biases, lanes);

@@ -12,56 +12,67 @@ namespace sliceflow {
 // whose slices follow each other without a gap, in whole bands, are one run.
 struct RunPlace {
   uint16_t slice;
-  uint8_t nine;   // number of the slice among nine (POINTWISE)
-  uint16_t band;  // first row
+  uint8_t nine;          // number of the slice among nine (POINTWISE)
+  uint16_t band;         // first row
+  uint32_t words;        // of a slice, from this band on
+  uint64_t position;     // of the run, in the activation memory
+  uint64_t band_first;   // of the band's first slice
+  uint64_t group_first;  // of the first band of the nine
 };
 
-inline bool is_one_run(const Layer& l, const Strip& strip) { return strip.in_rows == l.in_height && !is_banded(l, strip); }
+inline RunPlace first_run(const InputStrip& strip) {
+  return RunPlace{0, 0, 0, strip.words, strip.position, strip.position, strip.position};
+}
 
-inline int band_of(const Layer& l, const Strip& strip) { return is_banded(l, strip) ? l.band : strip.in_rows; }
+// Row behind the band.
+inline int band_end(const Layer& l, const InputStrip& strip, const RunPlace& place) {
+  return strip.is_banded ? smaller(place.band + l.band, strip.rows) : static_cast<int>(strip.rows);
+}
 
-// Moves to the next run; false behind the last one.
-inline bool next_run(const Layer& l, const Strip& strip, RunPlace& place) {
+inline uint32_t run_words(const Layer& l, const InputStrip& strip, const RunPlace& place) {
+  if (strip.is_one_run) return strip.all_words;
+  return strip.is_banded && place.words > l.band_words ? l.band_words : place.words;
+}
+
+// Moves to the next run, or slice of the one run; false behind the last one. Nothing but sums, so that it takes a clock.
+inline bool next_run(const Layer& l, const InputStrip& strip, RunPlace& place) {
 #pragma HLS inline
+  const bool pointwise = l.op == OP_POINTWISE;
   const bool last_slice = place.slice + 1 == l.in_slices;
-  const bool last_band = place.band + band_of(l, strip) >= strip.in_rows;
-  if (l.op == OP_POINTWISE && place.nine != TAPS - 1 && !last_slice) {  // the same band of the next slice
+  const bool last_band = !strip.is_banded || place.band + l.band >= strip.rows;
+  if (pointwise && place.nine != TAPS - 1 && !last_slice) {  // the same band of the next slice
     ++place.slice;
     ++place.nine;
+    place.position += l.in_plane;
     return true;
   }
   if (!last_band) {  // the next band of the same slices
     place.slice -= place.nine;
     place.nine = 0;
-    place.band += band_of(l, strip);
+    place.band += l.band;
+    place.words -= l.band_words;
+    place.band_first += l.band_words;
+    place.position = place.band_first;
     return true;
   }
   ++place.slice;
   place.nine = 0;
   place.band = 0;
+  place.words = strip.words;
+  place.group_first += pointwise ? 9 * static_cast<uint64_t>(l.in_plane) : l.in_plane;
+  place.band_first = place.position = place.group_first;
   return !last_slice;
 }
 
-// Word of the activation memory at which a run begins.
-inline uint64_t run_position(const Layer& l, const Strip& strip, const RunPlace& place) {
-  const uint64_t plane = static_cast<uint64_t>(strip.group) * l.in_slices + place.slice;
-  return l.in_base + (plane * l.in_height + strip.in_first + place.band) * l.in_width;
-}
-
-inline uint32_t run_words(const Layer& l, const Strip& strip, const RunPlace& place) {
-  const uint32_t rows = smaller(band_of(l, strip), strip.in_rows - place.band);
-  return rows * l.in_width * (is_one_run(l, strip) ? l.in_slices : 1);
-}
-
 template <class C>
-void load(const Layer& layer, hls::stream<Strip>& strips, hls::burst_maxi<Beat> act_in, hls::stream<Beat>& beats) {
+void load(const Layer& layer, hls::stream<InputStrip>& strips, hls::burst_maxi<Beat> act_in, hls::stream<Beat>& beats) {
   constexpr int BURST = 16;
   ReadAhead<256, 32> ahead;
 #pragma HLS array_partition variable = ahead.length complete
 #pragma HLS array_partition variable = ahead.tag complete
   clear(ahead);
-  Strip strip = Strip();
-  RunPlace place = {0, 0, 0};
+  InputStrip strip = InputStrip();
+  RunPlace place = first_run(strip);
   Run run = {0, 0};
   bool more = false;  // runs of this strip
   uint32_t left = layer.strip_total;
@@ -72,12 +83,12 @@ void load(const Layer& layer, hls::stream<Strip>& strips, hls::burst_maxi<Beat> 
     if (run.left == 0 && !more && left > 0 && (ahead.owed == 0 || !strips.empty())) {
       strip = strips.read();
       --left;
-      place = RunPlace{0, 0, 0};
-      more = strip.in_rows > 0;
+      place = first_run(strip);
+      more = strip.rows > 0;
     }
     if (run.left == 0 && more) {
-      run = run_of<BEAT_WORDS<C>()>(run_position(layer, strip, place), run_words(layer, strip, place));
-      more = !is_one_run(layer, strip) && next_run(layer, strip, place);
+      run = run_of<BEAT_WORDS<C>()>(place.position, run_words(layer, strip, place));
+      more = !strip.is_one_run && next_run(layer, strip, place);
     }
     const int length = burst_length<BURST>(run);
     const bool asked = ask(ahead, act_in, run.beat, length, 0);

@@ -33,11 +33,13 @@ struct Progress {
 template <class C>
 struct Placing {
   bool active;
-  Strip strip;
+  InputStrip strip;
   RunPlace place;
   uint16_t row, column;  // of the next word
   uint16_t strips;       // strips that are in the banks
-  int32_t row_word;      // bank address of the row's first word
+  int32_t row_word;      // bank address of the row's first word,
+  int32_t band_word;     // of the band's,
+  int32_t slice_word;    // of the slice's, or of the nine
   uint8_t row_class, column_class;
   int32_t third;
   BeatWords<C> beat;
@@ -46,33 +48,24 @@ struct Placing {
 };
 
 template <class C>
-void start_run(const Layer& layer, Placing<C>& at) {
+void start_run(Placing<C>& at) {
 #pragma HLS inline
-  at.offset = static_cast<uint8_t>(run_position(layer, at.strip, at.place) % BEAT_WORDS<C>());
+  at.offset = static_cast<uint8_t>(at.place.position % BEAT_WORDS<C>());
   at.has_beat = false;
 }
 
 template <class C>
-void start_slice(const Layer& layer, Placing<C>& at) {
-#pragma HLS inline
-  at.row = at.place.band;
-  at.row_class = 0;
-  at.row_word = layer.op == OP_POINTWISE ? (at.place.slice / TAPS * at.strip.in_rows + at.row) * layer.in_width
-                                         : at.place.slice * bank_rows(at.strip) * bank_columns(layer);
-}
-
-template <class C>
-void start_strip(const Layer& layer, const Strip& strip, Placing<C>& at) {
+void start_strip(const InputStrip& strip, Placing<C>& at) {
 #pragma HLS inline
   at.strip = strip;
-  at.place = RunPlace{0, 0, 0};
-  at.column = 0;
-  at.column_class = 0;
+  at.place = first_run(strip);
+  at.row = at.column = 0;
+  at.row_class = at.column_class = 0;
   at.third = 0;
-  at.active = strip.in_rows > 0;
+  at.row_word = at.band_word = at.slice_word = 0;
+  at.active = strip.rows > 0;
   if (!at.active) ++at.strips;
-  start_run(layer, at);
-  start_slice(layer, at);
+  start_run(at);
 }
 
 // Writes `count` neighbouring words of a row.
@@ -125,17 +118,23 @@ void place_words(const Layer& layer, Placing<C>& at, Banks<C>& banks) {
   if (pointwise) at.row_word += layer.in_width;
   if (!pointwise && at.row_class == 2) at.row_word += bank_columns(layer);
   at.row_class = at.row_class == 2 ? 0 : at.row_class + 1;
-  const int band_end = smaller(at.place.band + band_of(layer, at.strip), at.strip.in_rows);
-  if (at.row < band_end) return;
-  const bool one_run = is_one_run(layer, at.strip);
+  if (at.row < band_end(layer, at.strip, at.place)) return;
   if (!next_run(layer, at.strip, at.place)) {
     at.active = false;
     at.has_beat = false;
     ++at.strips;
     return;
   }
-  if (!one_run) start_run(layer, at);
-  start_slice(layer, at);
+  if (!at.strip.is_one_run) start_run(at);
+  if (at.place.nine == 0 && at.place.band > 0) {  // the next band: its rows follow
+    at.band_word = at.row_word;
+  } else if (at.place.nine == 0) {  // the next slice, or the next nine
+    at.slice_word += at.strip.slice_words;
+    at.band_word = at.slice_word;
+  }
+  at.row = at.place.band;
+  at.row_class = 0;
+  at.row_word = at.band_word;
 }
 
 template <class C>

@@ -37,6 +37,9 @@ struct Layer {
   uint32_t out_groups;      // of a group, in the whole layer
   uint16_t block;           // beats of the weights of a pass
   uint16_t band;            // POINTWISE: rows of a slice that are loaded before those of the next
+  uint32_t in_plane;        // words of a slice of the input, of a band of it
+  uint32_t band_words;
+  uint64_t add_plane;       // words of a slice of the array's map
 };
 
 // Rows that hold at least eight clocks of words.
@@ -130,10 +133,49 @@ Layer plan_layer(const LayerDescriptor& d, uint32_t strip_pixels) {
   l.out_groups = output_groups<C>(d);
   l.block = block_beats<C>(d);
   l.band = band_rows<C>(d);
+  l.in_plane = d.in_height * d.in_width;
+  l.band_words = l.band * d.in_width;
+  l.add_plane = static_cast<uint64_t>(d.conv_height) * d.conv_width;
   return l;
 }
 
-// Whether the input of a strip is read by bands of rows, nine slices side by side, so that a first frame is soon complete.
-inline bool is_banded(const Layer& l, const Strip& strip) { return l.op == OP_POINTWISE && strip.in_rows > l.band; }
+// The input of a strip, as load and cvt get it. Whatever needs a product is in it: theirs would stand between an iteration and the next.
+struct InputStrip {
+  uint64_t position;     // of the first word in the activation memory
+  uint32_t words;        // of a slice, of all its rows
+  uint32_t all_words;    // of all slices
+  int32_t slice_words;   // that a slice, or nine of them, take in a bank
+  uint16_t rows;
+  bool is_banded;        // read by bands of rows, nine slices side by side, so that a first frame is soon complete
+  bool is_one_run;       // slices follow each other without a gap, in whole bands
+};
+
+inline InputStrip input_of(const Layer& l, const Strip& strip) {
+#pragma HLS inline
+  InputStrip input;
+  const uint64_t slice = static_cast<uint64_t>(strip.group) * l.in_slices;
+  input.position = l.in_base + slice * l.in_plane + static_cast<uint32_t>(strip.in_first) * l.in_width;
+  input.words = static_cast<uint32_t>(strip.in_rows) * l.in_width;
+  input.all_words = input.words * l.in_slices;
+  input.slice_words = l.op == OP_POINTWISE ? input.words : static_cast<uint32_t>(bank_rows(strip) * bank_columns(l));
+  input.rows = strip.in_rows;
+  input.is_banded = l.op == OP_POINTWISE && strip.in_rows > l.band;
+  input.is_one_run = strip.in_rows == l.in_height && !input.is_banded;
+  return input;
+}
+
+// The addends of a strip.
+struct AddendStrip {
+  uint64_t position;  // of the first word of the first output group
+  uint32_t pixels;
+};
+
+template <class C>
+AddendStrip addend_of(const Layer& l, const Strip& strip) {
+#pragma HLS inline
+  const uint32_t first = is_dense(l) ? l.out_first * (C::CPO / C::CPI) : l.out_first;
+  const uint64_t slice = static_cast<uint64_t>(strip.group) * l.out_slices + first;
+  return AddendStrip{l.add_base + slice * l.add_plane + static_cast<uint32_t>(strip.map_first) * l.conv_width, strip.pixels};
+}
 
 }  // namespace sliceflow

@@ -17,15 +17,16 @@ struct AddendRun {
 };
 
 template <class C>
-void read_addend(const Layer& layer, hls::stream<Strip>& strips, hls::burst_maxi<Beat> act_add,
+void read_addend(const Layer& layer, hls::stream<AddendStrip>& strips, hls::burst_maxi<Beat> act_add,
                  hls::stream<AddendRun>& runs, hls::stream<Beat, 2 * TURN<C>()> beats[C::CPO / C::CPI]) {
   constexpr int RATIO = C::CPO / C::CPI;
   ReadAhead<128, 32> ahead;
 #pragma HLS array_partition variable = ahead.length complete
 #pragma HLS array_partition variable = ahead.tag complete
   clear(ahead);
-  const uint64_t plane = static_cast<uint64_t>(layer.conv_height) * layer.conv_width;
-  Strip strip = Strip();
+  const uint64_t plane = layer.add_plane;
+  AddendStrip strip = AddendStrip();
+  int slices = 0;  // of the output group at hand to the end of its group's output
   Turns<C> turns;
 #pragma HLS array_partition variable = turns.part complete
   start_turns(turns, 0, 0, 0, 0);
@@ -39,14 +40,14 @@ void read_addend(const Layer& layer, hls::stream<Strip>& strips, hls::burst_maxi
       strip = strips.read();
       --left;
       out = 0;
+      slices = is_dense(layer) ? layer.out_slices - layer.out_first * RATIO : 1;
     }
     if (part < 0 && out < layer.out_count) {
-      const int number = layer.out_first + out;
-      const uint64_t slice = static_cast<uint64_t>(strip.group) * layer.out_slices + (is_dense(layer) ? number * RATIO : number);
-      const uint64_t position = layer.add_base + slice * plane + static_cast<uint32_t>(strip.map_first) * layer.conv_width;
-      const int slices = written_slices<C>(layer, number);
-      start_turns(turns, position, plane, strip.pixels, slices);
-      runs.write(AddendRun{strip.pixels, static_cast<uint8_t>(slices), static_cast<uint8_t>(position % BEAT_WORDS<C>())});
+      const int written = is_dense(layer) ? smaller(RATIO, slices) : 1;
+      start_turns(turns, strip.position, plane, strip.pixels, written);
+      runs.write(AddendRun{strip.pixels, static_cast<uint8_t>(written), static_cast<uint8_t>(strip.position % BEAT_WORDS<C>())});
+      strip.position += (is_dense(layer) ? RATIO : 1) * plane;
+      slices -= RATIO;
       part = turn_part(turns);
       ++out;
     }

@@ -28,7 +28,9 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("profile", ["int8-8x8", "small-8x8-4x8", "small-8x4-4x8", "small-16x8-4x8", "fp32-4x4"])
+@pytest.mark.parametrize(
+    "profile", ["int8-8x8", "small-8x8-4x8", "small-8x4-4x8", "small-16x8-4x8", "small-16x4-2x6", "fp32-4x4"]
+)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_equals_the_reference(variant: str, profile: str) -> None:
     simulator = library(profile, VARIANTS[variant])

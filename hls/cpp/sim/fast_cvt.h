@@ -85,22 +85,21 @@ void place_row_words(bool pointwise, int bank, int width, WordSource<C>& source,
 }
 
 template <class C>
-void place_strip(const Layer& layer, const Strip& strip, WordSource<C>& source, FastBanks<C>& banks) {
-  if (strip.in_rows == 0) return;
+void place_strip(const Layer& layer, const InputStrip& strip, WordSource<C>& source, FastBanks<C>& banks) {
+  if (strip.rows == 0) return;
   const bool pointwise = layer.op == OP_POINTWISE;
-  const bool one_run = is_one_run(layer, strip);
-  RunPlace place = {0, 0, 0};
-  source.start(run_position(layer, strip, place));
+  RunPlace place = first_run(strip);
+  source.start(place.position);
   for (bool more = true; more;) {
-    const int end = smaller(place.band + band_of(layer, strip), strip.in_rows);
+    const int end = band_end(layer, strip, place);
     for (int row = place.band; row < end; ++row) {
       const int bank = pointwise ? place.nine : row % 3 * 3;
-      const int word = pointwise ? (place.slice / TAPS * strip.in_rows + row) * layer.in_width
-                                 : (place.slice * bank_rows(strip) + row / 3) * bank_columns(layer);
+      const int word = pointwise ? place.slice / TAPS * strip.slice_words + row * layer.in_width
+                                 : place.slice * strip.slice_words + row / 3 * bank_columns(layer);
       place_row_words<C>(pointwise, bank, layer.in_width, source, banks.word[0] + word);
     }
     more = next_run(layer, strip, place);
-    if (more && !one_run) source.start(run_position(layer, strip, place));
+    if (more && !strip.is_one_run) source.start(place.position);
   }
   source.drop();
 }
@@ -170,7 +169,7 @@ void write_pixels(const Layer& layer, const FrameRow& row, const FrameSource<C>&
 }
 
 template <class C>
-void fast_cvt(const Layer& layer, hls::stream<Strip>& strips, hls::stream<Beat>& beats, hls::stream<FrameRow>& frame_rows,
+void fast_cvt(const Layer& layer, hls::stream<InputStrip>& strips, hls::stream<Beat>& beats, hls::stream<FrameRow>& frame_rows,
               hls::stream<Frame<C>>& frames) {
   SLICEFLOW_MEMORY(FastBanks<C>, banks);
   accumulator_t<C> padding;
