@@ -52,7 +52,7 @@ class Suite:
     Attributes:
         name: of the suite; the property module is called ``MODULE_properties``.
         module: in hls/rtl.
-        sources: names of all files that take part, without ``.sv``, in tests/formal/rtl or hls/rtl.
+        packages: of hls/rtl that it needs, in their order.
         parameters: of the property module.
         method: how.
         clocks: ``induction``: clocks in a row on which a step rests; ``bounded``: clocks looked at. Else 0.
@@ -64,10 +64,10 @@ class Suite:
 
     name: str
     module: str
-    sources: Sequence[str]
     parameters: Mapping[str, int]
     method: Method
     clocks: int = 0
+    packages: Sequence[str] = ()
     cut: Sequence[str] = ()
     free: Sequence[str] = ()
     mutants: Sequence[Mutant] = ()
@@ -100,25 +100,21 @@ class ProofError(RuntimeError):
 
 
 def sources(suite: Suite, mutant: Mutant | None, folder: Path) -> list[Path]:
-    """Files of a suite, the mutated one rewritten in ``folder``.
+    """Packages, the property module, and the mutated file, which is written to ``folder``; modules are found by name.
 
     Raises:
         ProofError: the mutated text does not occur exactly once.
     """
-    found = []
-    for name in suite.sources:
-        path = PROPERTIES / f"{name}.sv"
-        path = path if path.exists() else RTL / f"{name}.sv"
-        if mutant is not None and path == RTL / mutant.file:
-            text = path.read_text(encoding="utf-8")
-            if text.count(mutant.old) != 1:
-                raise ProofError(
-                    f"{mutant.file} holds {mutant.old!r} {text.count(mutant.old)} times, not once: the mutant of the "
-                    f"suite {suite.name!r} in tests/formal/suites.py must follow the module"
-                )
-            path = folder / mutant.file
-            path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-        found.append(path)
+    found = [*(RTL / f"{name}.sv" for name in suite.packages), PROPERTIES / f"{suite.module}_properties.sv"]
+    if mutant is not None:
+        text = (RTL / mutant.file).read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise ProofError(
+                f"{mutant.file} holds {mutant.old!r} {text.count(mutant.old)} times, not once: the mutant of the "
+                f"suite {suite.name!r} in tests/formal/suites.py must follow the module"
+            )
+        found.append(folder / mutant.file)
+        found[-1].write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     return found
 
 
@@ -133,6 +129,7 @@ class _Design:
         self.top = f"{suite.module}_properties"
         settings = " ".join(f"-G {name}={value}" for name, value in suite.parameters.items())
         settings += "".join(f" --blackboxed-module {name}" for name in suite.free)
+        settings += f" -y {PROPERTIES} -y {RTL}"
         files = " ".join(str(path) for path in sources(suite, mutant, folder))
         self.yosys(
             f"read_slang --threads 1 --top {self.top} {settings} {files}",
@@ -141,7 +138,7 @@ class _Design:
             *(f"cutpoint {selection}" for selection in suite.cut),
             *("memory_map", "opt", "dffunmap", "setundef -undriven -anyseq", "opt_clean"),
             f"write_rtlil {folder}/model.il",
-            *("techmap", "opt", "dffunmap", "aigmap", "opt_clean"),
+            *("techmap", "opt", "dffunmap", "setundef -anyseq", "aigmap", "opt_clean"),
             f"write_aiger -zinit -ywmap {folder}/model.json {folder}/model.aig",
         )
         names = json.loads((folder / "model.json").read_text())["asserts"]

@@ -6,14 +6,11 @@ import dataclasses
 
 from tests.formal.prover import Mutant, Suite
 
-_START = "starts_reset"
-
 SUITES = (
     *(
         Suite(
             name=f"fifo of {depth} items",
             module="fifo",
-            sources=("fifo_properties", _START, "fifo"),
             parameters={"WIDTH": 2, "DEPTH": depth},
             method="induction",
             clocks=1,
@@ -56,7 +53,6 @@ SUITES = (
     Suite(
         name="s_axi_control",
         module="s_axi_control",
-        sources=("s_axi_control_properties", _START, "s_axi_control"),
         parameters={},
         method="pdr",
         cut=("t:$mem_v2",),
@@ -90,7 +86,6 @@ SUITES = (
     Suite(
         name="read_port",
         module="read_port",
-        sources=("read_port_properties", "read_rules", _START, "read_port", "fifo"),
         parameters={"DEPTH": 4, "BURST": 2},
         method="induction",
         clocks=1,
@@ -99,7 +94,6 @@ SUITES = (
     Suite(
         name="read_mux",
         module="read_mux",
-        sources=("read_mux_properties", _START, "read_mux"),
         parameters={},
         method="pdr",
         mutants=(
@@ -110,7 +104,6 @@ SUITES = (
     Suite(
         name="read_runs",
         module="read_runs",
-        sources=("read_runs_properties", _START, "read_runs"),
         parameters={"BITS": 3},
         method="pdr",
         mutants=(
@@ -125,7 +118,6 @@ SUITES = (
     Suite(
         name="upsample",
         module="upsample",
-        sources=("upsample_properties", _START, "upsample"),
         parameters={"BITS": 2},
         method="pdr",
         mutants=(
@@ -137,7 +129,6 @@ SUITES = (
     Suite(
         name="write_send",
         module="write_send",
-        sources=("write_send_properties", "write_rules", _START, "write_send", "fifo"),
         parameters={"RATIO": 2, "BURST": 4, "PLANE": 4},
         method="induction",
         clocks=1,
@@ -165,7 +156,7 @@ SUITES = (
     Suite(
         name="cvt's credits",
         module="cvt",
-        sources=("descriptor_pkg", "kernel_pkg", "cvt_properties", _START, "cvt"),
+        packages=("descriptor_pkg", "kernel_pkg"),
         parameters={"CREDITS": 4},
         method="pdr",
         mutants=(
@@ -176,10 +167,7 @@ SUITES = (
     Suite(
         name="schedule",
         module="schedule",
-        sources=(
-            *("descriptor_pkg", "kernel_pkg", "schedule_properties", _START),
-            *("schedule", "layer_setup", "strip_setup", "layer_check"),
-        ),
+        packages=("descriptor_pkg", "kernel_pkg"),
         parameters={},
         method="bounded",
         clocks=12,
