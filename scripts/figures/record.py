@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -52,7 +53,7 @@ def _installed(package: str) -> str:
 def command_line() -> str:
     """The command that runs, as a user types it in the project's folder."""
     module = Path(sys.argv[0]).resolve().relative_to(FOLDER.parents[1]).with_suffix("")
-    return " ".join(["python -m", ".".join(module.parts), *sys.argv[1:]])
+    return " ".join(["python -m", ".".join(module.parts), *map(shlex.quote, sys.argv[1:])])
 
 
 def render(name: str, document: Mapping[str, Any], page: Callable[[Any], str]) -> str:

@@ -32,7 +32,6 @@ RULES: Mapping[str, Rule] = {
 }
 KNOWN = frozenset(
     {
-        "activation.h: memory.unpartitioned",
         "read_addend.h: arithmetic.wide",
         "write.h: arithmetic.wide",
     }
