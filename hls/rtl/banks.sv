@@ -51,25 +51,47 @@ module banks
     end
   end
 
+  // For each class of bank columns and each of the interleaved memories: which word it takes, and where. A register stage, so that the
+  // memories see registers only; what is written may be read three clocks later.
+  logic [TAPS-1:0] hit;
+  logic [LOAD_WORDS*WORD-1:0] data;
+  logic [2:0][LOAD_WORDS-1:0] take;
+  logic [2:0][LOAD_WORDS-1:0][LANE_BITS-1:0] source;
+  logic [2:0][LOAD_WORDS-1:0][ROW_BITS:0] row;
+  always_ff @(posedge clk_i) begin
+    data <= write_data_i;
+    for (int bank = 0; bank < TAPS; ++bank) begin
+      hit[bank] <= write_i && (write_pointwise_i ? write_bank_i == 4'(bank) : write_bank_i == 4'(bank / 3));
+    end
+    for (int j = 0; j < 3; ++j) begin
+      for (int q = 0; q < LOAD_WORDS; ++q) begin
+        // Number of the word, among those of this class, that this memory takes; then among all that come in.
+        logic [19:0] offset;
+        // verilator lint_off UNUSEDSIGNAL
+        logic [19:0] write_address;  // the lowest bits say which memory
+        // verilator lint_on UNUSEDSIGNAL
+        logic [4:0] word;
+        offset = (20'(q) - address[j]) & 20'(LOAD_WORDS - 1);
+        write_address = address[j] + offset;
+        word = write_pointwise_i ? {1'b0, offset[3:0]} : {1'b0, place[j]} + {1'b0, offset[3:0]} + {offset[3:0], 1'b0};
+        take[j][q] <= word < {1'b0, write_count_i} && (write_pointwise_i || offset < 20'd3);
+        source[j][q] <= word[LANE_BITS-1:0];
+        row[j][q] <= {write_buffer_i, write_address[SHIFT+:ROW_BITS]};
+      end
+    end
+  end
+
   for (genvar bank = 0; bank < TAPS; ++bank) begin : g_bank
     localparam int unsigned J = bank % 3;
     wire [19:0] read_address = read_address_i[bank*20+:20];
     wire [ROW_BITS:0] read_row = {read_buffer_i, read_address[SHIFT+:ROW_BITS]};
-    wire hit = write_i && (write_pointwise_i ? write_bank_i == 4'(bank) : write_bank_i == 4'(bank / 3));
     logic [LOAD_WORDS*WORD-1:0] raw;
     logic [LANE_BITS-1:0] lane;
 
     for (genvar q = 0; q < LOAD_WORDS; ++q) begin : g_lane
       (* ram_style = "block" *) logic [WORD-1:0] memory[ROWS];
-      // Number of the word, among those of this bank, that this memory takes.
-      wire [19:0] offset = (20'(q) - address[J]) & 20'(LOAD_WORDS - 1);
-      // verilator lint_off UNUSEDSIGNAL
-      wire [19:0] write_address = address[J] + offset;  // the lowest bits say which memory
-      // verilator lint_on UNUSEDSIGNAL
-      wire [4:0] source = write_pointwise_i ? {1'b0, offset[3:0]} : {1'b0, place[J]} + {1'b0, offset[3:0]} + {offset[3:0], 1'b0};
       always_ff @(posedge clk_i) begin
-        if (hit && source < {1'b0, write_count_i} && (write_pointwise_i || offset < 20'd3))
-          memory[{write_buffer_i, write_address[SHIFT+:ROW_BITS]}] <= write_data_i[source[LANE_BITS-1:0]*WORD+:WORD];
+        if (hit[bank] && take[J][q]) memory[row[J][q]] <= data[source[J][q]*WORD+:WORD];
         if (advance_i && read_i) raw[q*WORD+:WORD] <= memory[read_row];
       end
     end

@@ -45,7 +45,13 @@ module cvt
     frame_flags_t flags;
   } stage_t;
 
-  wire pointwise = layer_i.op == descriptor_pkg::OP_POINTWISE;
+  // Decoded once; the layer stands still from before its first row.
+  logic pointwise;
+  logic [15:0] width_less_one;
+  always_ff @(posedge clk_i) begin
+    pointwise <= layer_i.op == descriptor_pkg::OP_POINTWISE;
+    width_less_one <= layer_i.conv_width[15:0] - 16'd1;
+  end
 
   // Columns of the row at hand.
   coordinate_t [2:0] columns;
@@ -53,7 +59,7 @@ module cvt
   logic in_row;
   coordinate_t [2:0] now;
   assign now = in_row ? columns : row_i.columns;
-  wire last_column = column + 16'd1 == layer_i.conv_width[15:0];
+  wire last_column = column == width_less_one;
   wire pass_begins = row_i.first_row && !in_row;
 
   logic [$clog2(CREDITS+1)-1:0] credits;

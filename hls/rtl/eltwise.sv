@@ -35,8 +35,12 @@ module eltwise #(
   localparam int unsigned ALIGN = 3;  // coarse shift, fine shift, sum
   localparam int unsigned ROUND = post_pkg::ROUND_LATENCY;
 
-  wire whole = layer_i.add_mode == descriptor_pkg::ADD_ACCUMULATOR;
-  wire requantized = layer_i.add_mode == descriptor_pkg::ADD_REQUANTIZED;
+  // Decoded once; the layer stands still from before its first pixel.
+  logic whole, requantized;
+  always_ff @(posedge clk_i) begin
+    whole <= layer_i.add_mode == descriptor_pkg::ADD_ACCUMULATOR;
+    requantized <= layer_i.add_mode == descriptor_pkg::ADD_REQUANTIZED;
+  end
 
   // The addend waits for its pixel.
   wire start = whole ? entered_i : requantized && values_valid_i;

@@ -40,9 +40,14 @@ module pool #(
     $error("pool: POOL_WINDOW must be in 2..8, POOL_WIDTH at least 2");
   end
 
-  wire off = layer_i.pool_mode == descriptor_pkg::POOL_OFF;
-  wire windowed = layer_i.pool_mode == descriptor_pkg::POOL_MAX || layer_i.pool_mode == descriptor_pkg::POOL_AVERAGE;
-  wire maximum = layer_i.pool_mode == descriptor_pkg::POOL_MAX || layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_MAX;
+  // What the layer is, decoded once; it stands still from before its first pixel.
+  logic off, windowed, maximum, averages;
+  always_ff @(posedge clk_i) begin
+    off <= layer_i.pool_mode == descriptor_pkg::POOL_OFF;
+    windowed <= layer_i.pool_mode == descriptor_pkg::POOL_MAX || layer_i.pool_mode == descriptor_pkg::POOL_AVERAGE;
+    maximum <= layer_i.pool_mode == descriptor_pkg::POOL_MAX || layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_MAX;
+    averages <= layer_i.pool_mode == descriptor_pkg::POOL_AVERAGE;
+  end
 
   // Steps.
   logic steps_ready, steps_idle, step, in_map, first_row, beside, first_column, first_pixel, emit;
@@ -119,7 +124,7 @@ module pool #(
   pool_cells u_cells (
       .clk_i,
       .layer_i,
-      .valid_i(step && emit && layer_i.pool_mode == descriptor_pkg::POOL_AVERAGE),
+      .valid_i(step && emit && averages),
       .row_i(row),
       .column_i(column),
       .cells_o(cells)

@@ -17,15 +17,21 @@ module pool_cells (
     position_t last;
   } range_t;
 
-  // The window's part of one axis between the borders of what counts.
-  function automatic range_t clip(position_t last, position_t size, position_t ahead, position_t length,
-                                        position_t behind);
-    position_t first, low, high;
+  // What counts, from the first to the last place of an axis; it stands still while windows come.
+  range_t all_rows, all_columns;
+  always_ff @(posedge clk_i) begin
+    all_rows <= '{first: -position_t'(layer_i.pool_count_top[19:0]),
+                  last: position_t'(layer_i.conv_height[19:0]) + position_t'(layer_i.pool_count_bottom[19:0]) - 20'sd1};
+    all_columns <= '{first: -position_t'(layer_i.pool_count_left[19:0]),
+                     last: position_t'(layer_i.conv_width[19:0]) + position_t'(layer_i.pool_count_right[19:0]) - 20'sd1};
+  end
+
+  // The window's part of that.
+  function automatic range_t clip(position_t last, position_t size, range_t all);
+    position_t first;
     first = last + 20'sd1 - size;
-    low = -ahead;
-    high = length + behind - 20'sd1;
-    clip.first = first > low ? first : low;
-    clip.last = last < high ? last : high;
+    clip.first = first > all.first ? first : all.first;
+    clip.last = last < all.last ? last : all.last;
   endfunction
 
   function automatic logic [3:0] count(range_t range);
@@ -41,10 +47,8 @@ module pool_cells (
     bounded <= valid_i;
     counted <= bounded;
     if (valid_i) begin
-      rows <= clip(row_i, layer_i.pool_window_y[19:0], layer_i.pool_count_top[19:0], layer_i.conv_height[19:0],
-                   layer_i.pool_count_bottom[19:0]);
-      columns <= clip(column_i, layer_i.pool_window_x[19:0], layer_i.pool_count_left[19:0], layer_i.conv_width[19:0],
-                      layer_i.pool_count_right[19:0]);
+      rows <= clip(row_i, layer_i.pool_window_y[19:0], all_rows);
+      columns <= clip(column_i, layer_i.pool_window_x[19:0], all_columns);
     end
     if (bounded) begin
       row_count <= count(rows);

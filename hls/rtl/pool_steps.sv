@@ -35,10 +35,25 @@ module pool_steps (
 );
   typedef enum logic [1:0] {IDLE, START, RUN} state_t;
 
-  wire global_max = layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_MAX;
-  wire global_average = layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_AVERAGE;
-  wire is_global = global_max || global_average;
+  // What the layer is, decoded once; it stands still from before its first strip.
   wire [16:0] width = layer_i.conv_width[16:0];
+  wire signed [19:0] first_column_end = signed'(layer_i.pool_window_x[19:0]) - 20'sd1 - signed'(layer_i.pool_pad_left[19:0]);
+  logic is_off, global_average, is_global, one_column, first_column_hit, next_column_hit, next_row_hit, one_window, no_window;
+  logic [1:0] row_gap;
+  always_ff @(posedge clk_i) begin
+    is_off <= layer_i.pool_mode == descriptor_pkg::POOL_OFF;
+    global_average <= layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_AVERAGE;
+    is_global <= layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_AVERAGE ||
+        layer_i.pool_mode == descriptor_pkg::POOL_GLOBAL_MAX;
+    one_column <= width == 17'd1;
+    first_column_hit <= first_column_end == '0;
+    next_column_hit <= layer_i.pool_stride_x[19:0] == 20'd1;
+    next_row_hit <= layer_i.pool_stride_y[19:0] == 20'd1;
+    no_window <= layer_i.pool_width[16:0] == '0;
+    one_window <= layer_i.pool_width[16:0] == 17'd1;
+    // What a column wrote can be read three clocks later; narrow rows come round sooner.
+    row_gap <= width == 17'd1 ? 2'd2 : width == 17'd2 ? 2'd1 : 2'd0;
+  end
 
   state_t state;
   logic [15:0] map_first, pooled_rows;
@@ -62,20 +77,17 @@ module pool_steps (
     window_start = first != '0 ? {4'd0, first} : {14'd0, product} - {4'd0, pad};
   endfunction
 
-  wire row_in_map = row < signed'({3'd0, map_end});
-  wire last_map_row = row + 20'sd1 >= signed'({3'd0, map_end});
-  wire beside = column >= signed'({3'd0, width});
+  // How the counters stand to their ends: registers, made when the counters move.
+  logic beside, last_map_column, column_hit, last_window, windows_done, first_column;
+  logic row_in_map, last_map_row, row_hit, last_window_row, rows_done, last_out;
   wire in_map = row_in_map && !beside;
-  wire last_map_column = column + 20'sd1 >= signed'({3'd0, width});
-  wire emit_row = is_global ? last_map_row && pooled_rows != '0 : row == row_end && rows_left != '0;
-  wire emit = emit_row && (is_global ? last_map_column : column == column_end && columns_left != '0);
-  wire row_done = last_map_column && (is_global || !emit_row || columns_left == '0 || (emit && columns_left == 17'd1));
-  wire map_done = row_done && last_map_row && (is_global || rows_left == '0 || (emit_row && rows_left == 16'd1));
-  // What a column wrote can be read three clocks later; narrow rows come round sooner.
-  wire [1:0] row_gap = width == 17'd1 ? 2'd2 : width == 17'd2 ? 2'd1 : 2'd0;
-  wire waits = !is_global && column == '0 && !first_row && since < row_gap;
+  wire emit_row = is_global ? last_map_row && pooled_rows != '0 : row_hit && !rows_done;
+  wire emit = emit_row && (is_global ? last_map_column : column_hit && !windows_done);
+  wire row_done = last_map_column && (is_global || !emit_row || windows_done || (emit && last_window));
+  wire map_done = row_done && last_map_row && (is_global || rows_done || (emit_row && last_window_row));
+  wire waits = !is_global && first_column && !first_row && since < row_gap;
   wire may_step = state == RUN && !pause && !waits && (!emit || room_i);
-  wire step = may_step && (!in_map || pixel_valid_i);
+  (* keep *) wire step = may_step && (!in_map || pixel_valid_i);
 
   assign cmd_ready_o = state == IDLE;
   assign pixel_ready_o = may_step && in_map;
@@ -84,7 +96,7 @@ module pool_steps (
   assign in_map_o = in_map;
   assign first_row_o = first_row;
   assign beside_o = beside;
-  assign first_column_o = column == '0;
+  assign first_column_o = first_column;
   assign first_pixel_o = first_pixel && first_strip;
   assign emit_o = emit;
   assign row_o = row;
@@ -93,7 +105,7 @@ module pool_steps (
   always_ff @(posedge clk_i) begin
     case (state)
       IDLE: begin
-        if (cmd_valid_i && layer_i.pool_mode != descriptor_pkg::POOL_OFF) begin
+        if (cmd_valid_i && !is_off) begin
           state <= START;
           map_first <= cmd_map_first_i;
           map_end <= {1'b0, cmd_map_first_i} + {1'b0, cmd_map_rows_i};
@@ -102,28 +114,41 @@ module pool_steps (
           first_end <= window_start(cmd_map_first_i, cmd_pooled_first_i[2:0], layer_i.pool_stride_y[2:0],
                                     layer_i.pool_pad_top[15:0]) + signed'(layer_i.pool_window_y[19:0]) - 20'sd1;
           outs_left <= layer_i.out_count;
+          last_out <= layer_i.out_count == 32'd1;
         end
       end
       START: state <= RUN;
       default: begin
         if (step) begin
           column <= row_done ? '0 : column + 20'sd1;
+          first_column <= 1'b0;
+          beside <= last_map_column;
+          last_map_column <= column + 20'sd2 >= signed'({3'd0, width});
+          column_hit <= emit ? next_column_hit : column + 20'sd1 == column_end;
           first_pixel <= 1'b0;
           if (emit) begin
+            windows_done <= last_window;
+            last_window <= columns_left == 17'd2;
             column_end <= column_end + signed'(layer_i.pool_stride_x[19:0]);
             columns_left <= columns_left - 17'd1;
           end
           if (row_done) begin
             row <= row + 20'sd1;
+            row_in_map <= !last_map_row;
+            last_map_row <= row + 20'sd2 >= signed'({3'd0, map_end});
+            row_hit <= emit_row ? next_row_hit : row + 20'sd1 == row_end;
             first_row <= 1'b0;
             if (emit_row) begin
+              rows_done <= last_window_row;
+              last_window_row <= rows_left == 16'd2;
               row_end <= row_end + signed'(layer_i.pool_stride_y[19:0]);
               rows_left <= rows_left - 16'd1;
             end
           end
           if (map_done) begin
             outs_left <= outs_left - 32'd1;
-            if (outs_left == 32'd1) state <= IDLE;
+            last_out <= outs_left == 32'd2;
+            if (last_out) state <= IDLE;
           end
         end
       end
@@ -132,12 +157,23 @@ module pool_steps (
       row <= {4'd0, map_first};
       row_end <= first_end;
       rows_left <= is_global ? '0 : pooled_rows;
+      row_in_map <= map_end != {1'b0, map_first};
+      last_map_row <= map_end <= {1'b0, map_first} + 17'd1;
+      row_hit <= first_end == signed'({4'd0, map_first});
+      rows_done <= is_global || pooled_rows == '0;
+      last_window_row <= !is_global && pooled_rows == 16'd1;
       first_row <= 1'b1;
       first_pixel <= 1'b1;
     end
     if (state == START || (step && row_done)) begin
       column <= '0;
-      column_end <= signed'(layer_i.pool_window_x[19:0]) - 20'sd1 - signed'(layer_i.pool_pad_left[19:0]);
+      first_column <= 1'b1;
+      beside <= 1'b0;
+      last_map_column <= one_column;
+      column_hit <= first_column_hit;
+      windows_done <= no_window;
+      last_window <= one_window;
+      column_end <= first_column_end;
       columns_left <= layer_i.pool_width[16:0];
     end
     if (state == RUN) begin

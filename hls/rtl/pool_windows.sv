@@ -32,10 +32,21 @@ module pool_windows #(
   localparam int unsigned LINES = POOL_WINDOW - 1;
   typedef logic [$clog2(POOL_WIDTH)-1:0] column_t;
 
-  wire maximum = layer_i.pool_mode == descriptor_pkg::POOL_MAX;
-  // First of the POOL_WINDOW totals in use.
-  wire [3:0] first_down = 4'(POOL_WINDOW) - layer_i.pool_window_y[3:0];
-  wire [3:0] first_along = 4'(POOL_WINDOW) - layer_i.pool_window_x[3:0];
+  // What the layer is, decoded once: which of the POOL_WINDOW totals are in use, and the first of them.
+  logic maximum;
+  logic [POOL_WINDOW-1:0] is_down, is_along;
+  // verilator lint_off UNUSEDSIGNAL
+  logic [POOL_WINDOW-1:0] begins_down, begins_along;  // the first total begins always
+  // verilator lint_on UNUSEDSIGNAL
+  always_ff @(posedge clk_i) begin
+    maximum <= layer_i.pool_mode == descriptor_pkg::POOL_MAX;
+    for (int unsigned j = 0; j < POOL_WINDOW; ++j) begin
+      is_down[j] <= layer_i.pool_window_y[3:0] >= 4'(POOL_WINDOW - j);
+      is_along[j] <= layer_i.pool_window_x[3:0] >= 4'(POOL_WINDOW - j);
+      begins_down[j] <= layer_i.pool_window_y[3:0] == 4'(POOL_WINDOW - j);
+      begins_along[j] <= layer_i.pool_window_x[3:0] == 4'(POOL_WINDOW - j);
+    end
+  end
 
   logic value_valid, value_alone, value_beside, value_first_column, value_emit;
   column_t value_column;
@@ -66,19 +77,19 @@ module pool_windows #(
     logic signed [BITS-1:0] total[CPO];
     if (j == 0) begin : g_first
       always_ff @(posedge clk_i) begin
-        if (value_valid && first_down == 4'd0) begin
+        if (value_valid && is_down[0]) begin
           for (int lane = 0; lane < CPO; ++lane) total[lane] <= signed'(values_i[lane*VALUE+:VALUE]);
         end
       end
     end else begin : g_next
       localparam int unsigned BEFORE = VALUE + $clog2(j);
       always_ff @(posedge clk_i) begin
-        if (value_valid && first_down <= 4'(j)) begin
+        if (value_valid && is_down[j]) begin
           for (int lane = 0; lane < CPO; ++lane) begin
             logic signed [BITS-1:0] value, so_far;
             value = BITS'(signed'(values_i[lane*VALUE+:VALUE]));
             so_far = BITS'(signed'(g_line[j-1].word[lane*BEFORE+:BEFORE]));
-            if (value_alone || first_down == 4'(j)) total[lane] <= value;
+            if (value_alone || begins_down[j]) total[lane] <= value;
             else if (maximum) total[lane] <= so_far > value ? so_far : value;
             else total[lane] <= so_far + value;
           end
@@ -95,10 +106,10 @@ module pool_windows #(
       assign written[lane*BITS+:BITS] = g_down[j].total[lane];
     end
     always_ff @(posedge clk_i) begin
-      if (step_i && first_down <= 4'(j)) word <= line[column_i];
+      if (step_i && is_down[j]) word <= line[column_i];
     end
     always_ff @(posedge clk_i) begin
-      if (column_valid && !column_beside && first_down <= 4'(j)) line[column_column] <= written;
+      if (column_valid && !column_beside && is_down[j]) line[column_column] <= written;
     end
   end
 
@@ -108,18 +119,18 @@ module pool_windows #(
     logic signed [BITS-1:0] total[CPO];
     if (j == 0) begin : g_first
       always_ff @(posedge clk_i) begin
-        if (column_valid && first_along == 4'd0) begin
+        if (column_valid && is_along[0]) begin
           for (int lane = 0; lane < CPO; ++lane) total[lane] <= BITS'(g_down[POOL_WINDOW-1].total[lane]);
         end
       end
     end else begin : g_next
       always_ff @(posedge clk_i) begin
-        if (column_valid && first_along <= 4'(j)) begin
+        if (column_valid && is_along[j]) begin
           for (int lane = 0; lane < CPO; ++lane) begin
             logic signed [BITS-1:0] value, so_far;
             value = BITS'(g_down[POOL_WINDOW-1].total[lane]);
             so_far = BITS'(g_along[j-1].total[lane]);
-            if (column_first || first_along == 4'(j)) total[lane] <= value;
+            if (column_first || begins_along[j]) total[lane] <= value;
             else if (maximum) total[lane] <= so_far > value ? so_far : value;
             else total[lane] <= so_far + value;
           end

@@ -55,9 +55,13 @@ module post #(
     $error("post: CPO must be a multiple of CPI, not %0d of %0d", CPO, CPI);
   end
 
-  wire adds = layer_i.add_mode != descriptor_pkg::ADD_OFF;
-  wire looks_up_before = layer_i.table_mode == descriptor_pkg::TABLE_BEFORE_ADD;
-  wire looks_up_behind = layer_i.table_mode == descriptor_pkg::TABLE_AFTER_ADD;
+  // Decoded once; the layer stands still from before its first pixel.
+  logic adds, looks_up_before, looks_up_behind;
+  always_ff @(posedge clk_i) begin
+    adds <= layer_i.add_mode != descriptor_pkg::ADD_OFF;
+    looks_up_before <= layer_i.table_mode == descriptor_pkg::TABLE_BEFORE_ADD;
+    looks_up_behind <= layer_i.table_mode == descriptor_pkg::TABLE_AFTER_ADD;
+  end
 
   // Admission.
   logic [$clog2(ROOM+1)-1:0] room;

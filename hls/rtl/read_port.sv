@@ -41,33 +41,41 @@ module read_port #(
   end
 `endif
 
-  // The run under way.
-  logic busy_q;
+  // The run under way: its next burst, whether it is the last, and the beats behind it. Bursts but the first begin at a boundary.
+  logic busy_q, last_q;
   logic [57:0] beat_q;
-  logic [31:0] left_q;
+  logic [OFFSET:0] length_q;
+  logic [31:0] behind_q;
 
-  logic [OFFSET:0] to_boundary, length;
-  logic last, issue;
+  logic [OFFSET:0] to_boundary;
+  logic [32:0] beyond;  // negative: the run ends before a boundary
+  (* keep *) logic issue;
   logic [COUNT-1:0] room_q, bursts_q;
 
-  assign to_boundary = (OFFSET + 1)'(BURST) - {1'b0, beat_q[OFFSET-1:0]};
-  assign last        = left_q <= 32'(to_boundary);
-  assign length      = last ? left_q[OFFSET:0] : to_boundary;
-  assign issue       = busy_q && !abort_i && (!arvalid_o || arready_i) && room_q >= COUNT'(length);
-  assign cmd_ready_o = !busy_q || (issue && last);
+  assign to_boundary = (OFFSET + 1)'(BURST) - {1'b0, cmd_address_i[OFFSET+5:6]};
+  assign beyond      = {1'b0, cmd_beats_i} - 33'(to_boundary);
+  assign issue       = busy_q && !abort_i && (!arvalid_o || arready_i) && room_q >= COUNT'(length_q);
+  assign cmd_ready_o = !busy_q || (issue && last_q);
 
   always_ff @(posedge clk_i) begin
     if (rst_i) busy_q <= 1'b0;
     else if (cmd_ready_o) busy_q <= cmd_valid_i;
   end
 
+  // The choice does not wait for `issue`, which is late; what is loaded without a command is not used.
   always_ff @(posedge clk_i) begin
-    if (cmd_valid_i && cmd_ready_o) begin
-      beat_q <= cmd_address_i[63:6];
-      left_q <= cmd_beats_i;
-    end else if (issue) begin
-      beat_q <= beat_q + 58'(length);
-      left_q <= left_q - 32'(length);
+    if (!busy_q || issue) begin
+      if (!busy_q || last_q) begin
+        beat_q   <= cmd_address_i[63:6];
+        length_q <= beyond[32] ? cmd_beats_i[OFFSET:0] : to_boundary;
+        last_q   <= beyond[32] || beyond[31:0] == '0;
+        behind_q <= beyond[31:0];
+      end else begin
+        beat_q   <= {beat_q[57:OFFSET] + 1'b1, OFFSET'(0)};
+        length_q <= behind_q[31:OFFSET] != '0 ? (OFFSET + 1)'(BURST) : behind_q[OFFSET:0];
+        last_q   <= behind_q <= 32'(BURST);
+        behind_q <= behind_q - 32'(BURST);
+      end
     end
   end
 
@@ -80,7 +88,7 @@ module read_port #(
   always_ff @(posedge clk_i) begin
     if (issue) begin
       araddr_o <= {beat_q, 6'd0};
-      arlen_o  <= 8'(length) - 8'd1;
+      arlen_o  <= 8'(length_q) - 8'd1;
     end
   end
 
@@ -94,7 +102,7 @@ module read_port #(
       room_q   <= COUNT'(DEPTH);
       bursts_q <= '0;
     end else begin
-      if (issue || pop) room_q <= room_q + COUNT'(pop) - (issue ? COUNT'(length) : '0);
+      if (issue || pop) room_q <= room_q + COUNT'(pop) - (issue ? COUNT'(length_q) : '0);
       if (issue != burst_end) bursts_q <= issue ? bursts_q + 1'b1 : bursts_q - 1'b1;
     end
   end

@@ -35,7 +35,9 @@ module requantize #(
   localparam int unsigned LATENCY = post_pkg::product_latency(ACTIVATION_BITS);
   localparam int unsigned ROUND = post_pkg::ROUND_LATENCY;
 
-  wire whole = layer_i.add_mode == descriptor_pkg::ADD_ACCUMULATOR;
+  // Decoded once; the layer stands still from before its first pixel.
+  logic whole;
+  always_ff @(posedge clk_i) whole <= layer_i.add_mode == descriptor_pkg::ADD_ACCUMULATOR;
   wire rounds = layer_i.requantize[0] && !whole;
   wire multiplies = rounds || whole;
 

@@ -42,9 +42,13 @@ module strip_setup
     IN_OFFSET, IN_BYTES, FIRST_WORD, SLICE_WORDS, WAIT2, WAIT3, ALL_WORDS, DRAIN0, DRAIN1, LAST
   } step_t;
 
-  wire global_pool = layer_i.pool_mode == POOL_GLOBAL_MAX || layer_i.pool_mode == POOL_GLOBAL_AVERAGE;
-  wire windowed = layer_i.pool_mode == POOL_MAX || layer_i.pool_mode == POOL_AVERAGE;
-  wire pointwise = layer_i.op == OP_POINTWISE;
+  // Decoded once; the layer stands still from before its first strip is set up.
+  logic global_pool, windowed, pointwise;
+  always_ff @(posedge clk_i) begin
+    global_pool <= layer_i.pool_mode == POOL_GLOBAL_MAX || layer_i.pool_mode == POOL_GLOBAL_AVERAGE;
+    windowed <= layer_i.pool_mode == POOL_MAX || layer_i.pool_mode == POOL_AVERAGE;
+    pointwise <= layer_i.op == OP_POINTWISE;
+  end
   wire [31:0] row_scale = pointwise ? layer_i.in_width : 32'(plan_i.bank_columns);
 
   step_t step, step_a, step_b;

@@ -198,6 +198,7 @@ async def _run(bench: _Bench, case: Case) -> None:
 async def _reset(bench: _Bench) -> None:
     """Stop in the middle of a strip, as the scheduler does: no new reads, what is open comes to its end, reset."""
     dut = bench.dut
+    dut.credit_i.value = 0  # none that would count behind the reset
     dut.abort_i.value = 1
     while not int(dut.quiet_o.value):
         await FallingEdge(dut.clk_i)
@@ -206,5 +207,4 @@ async def _reset(bench: _Bench) -> None:
     await reset(dut)
     dut.abort_i.value = 0
     bench.expected, bench.wanted, bench.owed, bench.since = None, iter(()), 0, _SPACING
-    dut.credit_i.value = 0
     await FallingEdge(dut.clk_i)

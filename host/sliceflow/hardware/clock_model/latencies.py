@@ -30,7 +30,7 @@ CLOSE = 1
 # read_port with its FIFO, and what stands before it
 PARAMETER_READ = 5
 """From a request for weights or lane parameters to the first beat, beside a read latency (read_runs, read_port)."""
-INPUT_READ = 6
+INPUT_READ = 8
 """From a strip's commands to the first beat of its input, beside a read latency (load, read_port)."""
 ADDEND_READ = 6
 """From a strip's turn in read_addend to its first addend, beside a read latency."""
@@ -44,6 +44,12 @@ NEXT_LOAD = 1
 """Clocks that load rests between two strips."""
 ROW_TO_FRAME = 5
 """From pad's row to its first frame."""
+STRIP_TO_FRAME = 6
+"""From the last words of a strip to the first frame that needed them."""
+LOADED_TO_FRAME = 7
+"""From the words of a row, or of a slice, to the first frame that needed them, while the strip is being loaded."""
+LOADING_ROW = 2
+"""From a row of pad to the next, if neither the strip nor the slices of its pass are loaded as a whole."""
 NEXT_STRIP_ROW = 4
 """From the last row of a strip to the first row of the next (pad's commands)."""
 FIRST_ROW = 4

@@ -50,7 +50,7 @@ class StripPasses:
         self._first_window = 0
         if layer.pool_mode in (PoolMode.MAX, PoolMode.AVERAGE):
             self._first_window = layer.pool_window_y - 1 - (layer.pool_pad_top if rows[0] == 0 else 0)
-        self.loaded = load.end + latencies.ROW_TO_FRAME
+        self.loaded = load.end + latencies.STRIP_TO_FRAME
         # Rows of the input behind the lowest tap of the first row, from the first row that is loaded.
         self._reach = (
             rows[0] * layer.stride_y - layer.pad_top - load.first_row + (layer.taps_y - 1) * layer.dilation_y + 1
@@ -69,6 +69,8 @@ class StripPasses:
         """The frames of a pass that begins with frame ``begin``."""
         needed, stride = self._needed(window), self._layer.stride_y
         points = [(0, begin)]
+        if self.width < latencies.LOADING_ROW:
+            return Stream(self.pixels, self._narrow_rows(step, needed, begin))
         if self._frame(step, needed + (self.height - 1) * stride) > begin:
             for row in self._rows(needed):
                 resumed = self._frame(step, needed + row * stride)
@@ -76,12 +78,21 @@ class StripPasses:
                     points.append((row * self.width, resumed))
         return Stream(self.pixels, points)
 
+    def _narrow_rows(self, step: int, needed: int, begin: int) -> list[tuple[int, int]]:
+        """The rows of a map so narrow that pad, not their frames, takes the time while the strip is being loaded."""
+        whole, points = self._frame(step, self._load.rows), [(0, begin)]
+        for row in range(1, self.height):
+            clock = points[-1][1]
+            resumed = self._frame(step, needed + row * self._layer.stride_y)
+            points.append((row, max(min(clock + latencies.LOADING_ROW, max(clock + 1, whole)), resumed)))
+        return points
+
     def _needed(self, window: int) -> int:
         """Input rows that the first row of a window needs."""
         return self._reach + window // self._layer.windows_x * self._layer.window_step_y
 
     def _frame(self, step: int, rows: int) -> int:
-        return self._load.available(step, rows) + latencies.ROW_TO_FRAME
+        return min(self._load.available(step, rows) + latencies.LOADED_TO_FRAME, self.loaded)
 
     def _rows(self, needed: int) -> set[int]:
         """Rows of a pass at which waiting for input may end: between them, frames and input both come evenly."""
