@@ -69,14 +69,15 @@ module read_port #(
         beat_q   <= cmd_address_i[63:6];
         length_q <= beyond[32] ? cmd_beats_i[OFFSET:0] : to_boundary;
         last_q   <= beyond[32] || beyond[31:0] == '0;
-        behind_q <= beyond[31:0];
+        behind_q[31:OFFSET] <= beyond[31:OFFSET];
       end else begin
         beat_q   <= {beat_q[57:OFFSET] + 1'b1, OFFSET'(0)};
         length_q <= behind_q[31:OFFSET] != '0 ? (OFFSET + 1)'(BURST) : behind_q[OFFSET:0];
         last_q   <= behind_q <= 32'(BURST);
-        behind_q <= behind_q - 32'(BURST);
+        behind_q[31:OFFSET] <= behind_q[31:OFFSET] - 1'b1;
       end
     end
+    if (!busy_q || (issue && last_q)) behind_q[OFFSET-1:0] <= beyond[OFFSET-1:0];
   end
 
   always_ff @(posedge clk_i) begin

@@ -89,7 +89,9 @@ SUITES = (
         parameters={"DEPTH": 4, "BURST": 2},
         method="induction",
         clocks=1,
-        mutants=(Mutant(file="read_port.sv", old="room_q >= COUNT'(length)", new="room_q != '0", breaks="rules.room"),),
+        mutants=(
+            Mutant(file="read_port.sv", old="room_q >= COUNT'(length_q)", new="room_q != '0", breaks="rules.room"),
+        ),
     ),
     Suite(
         name="read_mux",
@@ -109,7 +111,7 @@ SUITES = (
         mutants=(
             Mutant(
                 file="read_runs.sv",
-                old="cmd_ready_o = !run_valid_o || (step && last)",
+                old="cmd_ready_o = !run_valid_o || (step && last_strip_q && last_group_q)",
                 new="cmd_ready_o = !run_valid_o || step",
                 breaks="finishes",
             ),

@@ -102,7 +102,10 @@ module read_port_properties #(
   // How the port's registers stand to what was seen.
   wire [31:0] offered = arvalid ? length : 0;
   wire [$clog2(DEPTH):0] stored = dut.beats.write_q - dut.beats.read_q;
-  wire [31:0] to_ask = dut.busy_q ? dut.left_q : 0;
+  wire [31:0] run_left = 32'(dut.length_q) + (dut.last_q ? 0 : dut.behind_q);
+  wire [31:0] boundary = BURST - 32'(dut.beat_q[$clog2(BURST)-1:0]);
+  wire more = 32'(dut.length_q) == boundary && dut.behind_q != 0 && dut.behind_q[31:SPAN] == '0;
+  wire [31:0] to_ask = dut.busy_q ? run_left : 0;
   logic [31:0] bursts;
   always_comb begin
     bursts = 32'(arvalid);
@@ -110,12 +113,13 @@ module read_port_properties #(
     if (!rst_i) begin
       of_room: assert (32'(dut.room_q) + offered + 32'(rules.under_way_q) + 32'(rules.stored_q) <= DEPTH);
       of_bursts: assert (32'(dut.bursts_q) == bursts);
-      of_run: assert (!dut.busy_q || dut.left_q != 0);
+      of_length: assert (!dut.busy_q || (dut.length_q != 0 && 32'(dut.length_q) <= boundary));
+      of_behind: assert (!dut.busy_q || dut.last_q || more);
       of_offer: assert (32'(arlen) < BURST || !arvalid);
       of_lasts: assert ((rules.lasts_q >> rules.under_way_q) == 0 && (rules.under_way_q == 0 || rules.lasts_q[rules.under_way_q-1]));
       of_unmarked: assert (marked_q || abort_i || before_q == offered + to_ask);
       of_before: assert (!marked_q || abort_i || before_q == 0 ||
-                         (before_q == offered && dut.busy_q && dut.left_q == left_q && dut.beat_q == next_q));
+                         (before_q == offered && dut.busy_q && run_left == left_q && dut.beat_q == next_q));
       of_marked: assert (!marked_q || abort_i || before_q != 0 || left_q == 0 ||
                          (left_q == offered && araddr[63:6] == next_q) ||
                          (left_q == offered + to_ask && dut.busy_q && dut.beat_q == next_q + 58'(offered) &&
