@@ -10,9 +10,23 @@ package kernel_pkg;
   // Status codes of a launch (docs/program.md section 5).
   localparam logic [7:0] STATUS_OK = 8'd0;
   localparam logic [7:0] STATUS_VERSION = 8'd1;
-  localparam logic [7:0] STATUS_UNKNOWN = 8'd2;
   localparam logic [7:0] STATUS_TOO_BIG = 8'd3;
   localparam logic [7:0] STATUS_MEMORY = 8'd4;
+  localparam logic [7:0] STATUS_ABORTED = 8'd5;
+  localparam logic [7:0] STATUS_STUCK = 8'd6;
+
+  // A step of a rule (layer_rules): its value is a field of the descriptor plus an offset. `limit` is a bound, or a set of values.
+  typedef enum logic [3:0] {
+    RULE_WHEN, RULE_AND, RULE_IN, RULE_RANGE, RULE_SET, RULE_ADD, RULE_SUBTRACT, RULE_MULTIPLY, RULE_LOW, RULE_AT_MOST,
+    RULE_AT_LEAST, RULE_EQUALS, RULE_WAIT
+  } rule_operation_t;
+  typedef struct packed {
+    rule_operation_t operation;
+    logic [6:0] field;  // number of its word; that of the last word stands for zero
+    logic [31:0] offset;
+    logic [31:0] limit;
+    logic [7:0] code;  // status if it fails
+  } rule_step_t;
 
   // A row or column that moves: where it is, its address in a bank, and its residue modulo three (always 0 for POINTWISE).
   // Addresses are modulo 2^20: outside the input they mean nothing and are not used.

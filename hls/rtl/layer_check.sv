@@ -1,50 +1,115 @@
 // SPDX-License-Identifier: Apache-2.0
-// layer_check: what the kernel refuses before it begins a layer, as hls/cpp/check.h does. Combinational.
+// layer_check: the first rule that a descriptor breaks (docs/program.md, section 6), as broken_rule of hls/cpp/rules.h. It works through
+// the list of layer_rules, a step a clock: every stage below does one thing with one operand. `status_o` holds still from done to start.
 module layer_check
   import kernel_pkg::*;
   import descriptor_pkg::*;
 #(
+    parameter int unsigned CPI = 8,
+    parameter int unsigned CPO = 8,
     parameter int unsigned ACTIVATION_BITS = 8,
     parameter int unsigned POOL_WINDOW = 8,
     parameter int unsigned POOL_WIDTH = 1024
 ) (
+    input logic clk_i,
+    input logic rst_i,
     // verilator lint_off UNUSEDSIGNAL
-    input layer_descriptor_t layer_i,  // not all of its fields limit anything
+    input layer_descriptor_t layer_i,  // holds still from start to done; not all of its fields limit anything
     // verilator lint_on UNUSEDSIGNAL
+    input logic start_i,
+    output logic done_o,  // pulse
     output logic [7:0] status_o
 );
-  // verilator lint_off UNUSEDSIGNAL
-  function automatic logic residues_collide(logic [31:0] taps, logic [31:0] dilation);
-    residues_collide = taps > 32'd1 && 16'(dilation[15:0] % 16'd3) == 16'd0;
-  endfunction
-  function automatic logic exceeds(logic [31:0] side);
-    exceeds = side[31:16] != 16'd0;
-  endfunction
-  // verilator lint_on UNUSEDSIGNAL
+  localparam int unsigned STAGES = 4;  // behind the list
+  localparam int unsigned FIELDS = 75;  // words that rules may name
 
-  logic windowed, modes, window, counts, pool, sides, fits;
+  // The list.
+  logic [7:0] number;
+  logic running, last, first, listed_valid;
+  logic [STAGES:0] ends;
+  rule_step_t listed, selected, summed, compared;
+  layer_rules #(
+      .CPI(CPI), .CPO(CPO), .ACTIVATION_BITS(ACTIVATION_BITS), .POOL_WINDOW(POOL_WINDOW), .POOL_WIDTH(POOL_WIDTH)
+  ) i_rules (
+      .clk_i, .number_i(number), .last_o(last), .step_o(listed)
+  );
+
+  always_ff @(posedge clk_i) begin
+    first <= start_i;
+    listed_valid <= running;
+    number <= start_i ? '0 : number + 8'd1;
+    if (start_i) running <= 1'b1;
+    else if (last) running <= 1'b0;
+    ends <= {ends[STAGES-1:0], running && last};
+    done_o <= ends[STAGES];
+    if (rst_i || start_i) {ends, done_o} <= '0;
+    if (rst_i) {running, listed_valid} <= '0;
+  end
+
+  // The field.
+  logic [127:0][31:0] words;
   always_comb begin
-    windowed = layer_i.pool_mode == POOL_MAX || layer_i.pool_mode == POOL_AVERAGE;
-    modes = layer_i.op <= OP_PASS && layer_i.table_mode <= TABLE_AFTER_ADD && layer_i.add_mode <= ADD_ACCUMULATOR &&
-        layer_i.pool_mode <= POOL_GLOBAL_AVERAGE && (ACTIVATION_BITS == 8 || layer_i.table_mode == TABLE_OFF);
-    window = layer_i.taps_y - 32'd1 <= 32'd2 && layer_i.taps_x - 32'd1 <= 32'd2 && layer_i.windows_y != 0 &&
-        layer_i.windows_x != 0 && layer_i.stride_y != 0 && layer_i.stride_x != 0 && layer_i.weight_planes != 0 &&
-        !residues_collide(layer_i.taps_y, layer_i.dilation_y) && !residues_collide(layer_i.taps_x, layer_i.dilation_x);
-    counts = layer_i.strip_rows != 0 && layer_i.in_slices != 0 && layer_i.upsample_y != 0 && layer_i.upsample_x != 0;
-    pool = !windowed || (layer_i.pool_stride_y != 0 && layer_i.pool_stride_x != 0 && layer_i.pool_window_y != 0 &&
-                         layer_i.pool_window_x != 0 && layer_i.pool_pad_top < layer_i.pool_window_y &&
-                         layer_i.pool_pad_left < layer_i.pool_window_x);
-    sides = !exceeds(layer_i.in_height | layer_i.in_width | layer_i.conv_height | layer_i.conv_width | layer_i.pool_height |
-                   layer_i.pool_width | layer_i.in_slices | layer_i.out_slices | layer_i.strip_rows | layer_i.pad_top |
-                   layer_i.pad_left | layer_i.windows_y | layer_i.windows_x | layer_i.window_step_y |
-                   layer_i.window_step_x | layer_i.stride_y | layer_i.stride_x | layer_i.dilation_y |
-                   layer_i.dilation_x | layer_i.upsample_y | layer_i.upsample_x) && layer_i.weight_planes <= 32'd3;
-    fits = !windowed || (layer_i.pool_window_y <= POOL_WINDOW && layer_i.pool_window_x <= POOL_WINDOW &&
-                         layer_i.conv_width <= POOL_WIDTH);
-    if (layer_i.version != DESCRIPTOR_VERSION) status_o = STATUS_VERSION;
-    else if (!(modes && window && counts && pool)) status_o = STATUS_UNKNOWN;
-    else if (!(sides && fits)) status_o = STATUS_TOO_BIG;
-    else status_o = STATUS_OK;
+    words = '0;
+    words[FIELDS-1:0] = layer_i[32*FIELDS-1:0];
+  end
+  logic [31:0] field, value, operand, largest;
+  // Its sum with the offset; how it compares with the limit.
+  logic large, exceeds, member;
+  always_ff @(posedge clk_i) begin
+    selected <= listed;
+    if (!listed_valid) selected.operation <= RULE_WAIT;
+    field <= words[listed.field];
+    summed <= selected;
+    value <= field + selected.offset;
+    compared <= summed;
+    operand <= value;
+    large <= value[31:3] != '0;
+    exceeds <= value > summed.limit;
+  end
+  assign member = compared.limit[large ? 3'd7 : operand[2:0]];
+
+  // The accumulator, and its products.
+  logic signed [40:0] total;
+  logic [23:0] factor;
+  logic [16:0] times;
+  logic [39:0] product, product_held;
+  logic [2:0] multiplying;
+  logic active, below, above, failed;
+  rule_operation_t done_operation;
+  logic [7:0] done_code;
+  wire plain = compared.operation == RULE_ADD || compared.operation == RULE_SUBTRACT;
+  wire signed [40:0] operand_wide = signed'({9'd0, operand});
+  wire count = active && (plain || compared.operation == RULE_SET);
+  always_ff @(posedge clk_i) begin
+    if (first) active <= 1'b1;
+    else if (compared.operation == RULE_WHEN) active <= member;
+    else if (compared.operation == RULE_AND) active <= active && member;
+
+    factor <= total[23:0];
+    times <= operand[16:0];
+    product_held <= 40'(factor) * 40'(times);
+    product <= product_held;
+    multiplying <= {multiplying[1:0], active && compared.operation == RULE_MULTIPLY};
+
+    if (multiplying[2]) total <= {1'b0, product};
+    else if (active && compared.operation == RULE_LOW) total <= {25'd0, total[15:0]};
+    else if (count)
+      total <= (plain ? total : '0) + (compared.operation == RULE_SUBTRACT ? ~operand_wide : operand_wide) +
+          41'(compared.operation == RULE_SUBTRACT);
+
+    below <= total < operand_wide;
+    above <= total > operand_wide;
+    failed <= active && ((compared.operation == RULE_IN && !member) || (compared.operation == RULE_RANGE && exceeds));
+    done_operation <= active ? compared.operation : RULE_WAIT;
+    done_code <= compared.code;
+  end
+
+  // The first failure counts.
+  always_ff @(posedge clk_i) begin
+    if (first) status_o <= STATUS_OK;
+    else if (status_o == STATUS_OK && (failed || (done_operation == RULE_AT_MOST && above) ||
+        (done_operation == RULE_AT_LEAST && below) || (done_operation == RULE_EQUALS && (below || above))))
+      status_o <= done_code;
   end
 
 endmodule

@@ -36,6 +36,8 @@ module s_axi_control (
     output logic [ 63:0] act_out_o,
     output logic [ 31:0] first_o,
     output logic [ 31:0] count_o,
+    output logic         abort_o,  // from the host's write until the launch has ended
+    output logic [ 31:0] watchdog_o,
     input  logic [ 31:0] status_i,
     input  logic         log_write_i,
     input  logic [  9:0] log_index_i,
@@ -57,6 +59,8 @@ module s_axi_control (
   localparam logic [12:0] COUNT = 13'h15;
   localparam logic [12:0] STATUS = 13'h17;
   localparam logic [12:0] STATUS_VALID = 13'h18;
+  localparam logic [12:0] ABORT = 13'h19;
+  localparam logic [12:0] WATCHDOG = 13'h1a;
   localparam logic [12:0] DEBUG = 13'h1c;
 
   function automatic logic [31:0] merge(input logic [31:0] old, input logic [31:0] data, input logic [3:0] strobe);
@@ -105,6 +109,7 @@ module s_axi_control (
       act_out_o <= '0;
       first_o   <= '0;
       count_o   <= '0;
+      watchdog_o <= '0;
     end else if (write_now) begin
       case (write_register_q)
         PROGRAM: program_o[31:0] <= merge(program_o[31:0], write_data_q, write_strobe_q);
@@ -119,6 +124,7 @@ module s_axi_control (
         ACT_OUT + 13'd1: act_out_o[63:32] <= merge(act_out_o[63:32], write_data_q, write_strobe_q);
         FIRST: first_o <= merge(first_o, write_data_q, write_strobe_q);
         COUNT: count_o <= merge(count_o, write_data_q, write_strobe_q);
+        WATCHDOG: watchdog_o <= merge(watchdog_o, write_data_q, write_strobe_q);
         default: ;
       endcase
     end
@@ -145,7 +151,9 @@ module s_axi_control (
       ready_q        <= 1'b0;
       status_valid_q <= 1'b0;
       status_q       <= '0;
+      abort_o        <= 1'b0;
     end else begin
+      abort_o <= running_q && !done_i && (abort_o || (write_low && write_register_q == ABORT && write_data_q[0]));
       running_q <= start_o || (running_q && !done_i);
       if (write_low && write_register_q == CONTROL) restart_q <= write_data_q[7];
       if (write_low && write_register_q == CONTROL && write_data_q[0]) start_q <= 1'b1;
@@ -225,6 +233,8 @@ module s_axi_control (
         ACT_OUT + 13'd1: register_q <= act_out_o[63:32];
         FIRST: register_q <= first_o;
         COUNT: register_q <= count_o;
+        ABORT: register_q <= {31'd0, abort_o};
+        WATCHDOG: register_q <= watchdog_o;
         STATUS: register_q <= status_q;
         STATUS_VALID: register_q <= {31'd0, status_valid_q};
         DEBUG: register_q <= debug_i[31:0];

@@ -63,6 +63,9 @@ module schedule
     input logic drained_i,  // no command waits and every write has its response
     // the stop
     input logic memory_error_i,
+    input logic stop_i,  // the host gives the launch up
+    input logic [31:0] watchdog_i,  // clocks without progress after which the launch ends; 0: any number
+    input logic progress_i,  // a frame or a beat of a port
     output logic abort_o,
     input logic quiet_i,  // no transfer is open
     output logic soft_reset_o
@@ -142,11 +145,20 @@ module schedule
   );
 
   logic [7:0] problem;
+  logic checked, check_done, setup_held;
   layer_check #(
-      .ACTIVATION_BITS(ACTIVATION_BITS), .POOL_WINDOW(POOL_WINDOW), .POOL_WIDTH(POOL_WIDTH)
+      .CPI(CPI), .CPO(CPO), .ACTIVATION_BITS(ACTIVATION_BITS), .POOL_WINDOW(POOL_WINDOW), .POOL_WIDTH(POOL_WIDTH)
   ) i_check (
-      .layer_i(d), .status_o(problem)
+      .clk_i, .rst_i, .layer_i(d), .start_i(setup_start), .done_o(check_done), .status_o(problem)
   );
+
+  // The watchdog. `waited` counts from the last sign of progress.
+  logic [31:0] waited;
+  logic stuck;
+  always_ff @(posedge clk_i) begin
+    waited <= state == IDLE || progress_i ? '0 : waited + 32'd1;
+    stuck <= watchdog_i != '0 && waited >= watchdog_i;
+  end
 
   assign fetch_valid_o = state == FETCH && remaining != 0 && !(weights_pending || block_pending || lanes_pending);
   assign fetch_address_o = program_i + 64'({index, 9'd0});
@@ -199,23 +211,22 @@ module schedule
         if (beats == 32'd7) state <= CHECK;
       end
       CHECK: begin
-        code <= problem;
-        if (problem == STATUS_OK && (d.group_count == 0 || d.strip_count == 0 || d.out_count == 0)) code <= STATUS_UNKNOWN;
         setup_start <= 1'b1;
+        {checked, setup_held} <= '0;
         state <= SETUP;
       end
       SETUP:
-      if (code != STATUS_OK) state <= REFUSE;
-      else if (setup_done) begin
-        {weights_pending, block_pending, lanes_pending} <= '1;
+      if (checked && setup_held) begin
+        code <= problem;
+        {weights_pending, block_pending, lanes_pending} <= {3{problem == STATUS_OK}};
         group <= '0;
         strip <= '0;
         strip_row <= plan.strip_first_row;
         group_in <= plan.in_first;
         group_add <= plan.add_first;
         group_out <= plan.out_first;
-        strip_start <= 1'b1;
-        state <= STRIP;
+        strip_start <= problem == STATUS_OK;
+        state <= problem == STATUS_OK ? STRIP : REFUSE;
       end
       STRIP:
       if (strip_done) begin
@@ -290,10 +301,12 @@ module schedule
       DONE: state <= IDLE;
       default: state <= IDLE;
     endcase
+    if (check_done) checked <= 1'b1;
+    if (setup_done) setup_held <= 1'b1;
     if (close) log_index <= log_index + 10'd1;
 
-    if (memory_error_i && state != IDLE && state != ABORT && state != RESET && state != DONE) begin
-      status <= {open ? open_index : index[23:0], STATUS_MEMORY};
+    if ((memory_error_i || stop_i || stuck) && state != IDLE && state != ABORT && state != RESET && state != DONE) begin
+      status <= {open ? open_index : index[23:0], memory_error_i ? STATUS_MEMORY : stop_i ? STATUS_ABORTED : STATUS_STUCK};
       state <= ABORT;
     end
     if (state == ABORT) {weights_pending, block_pending, lanes_pending, issue_pending, open} <= '0;

@@ -260,9 +260,9 @@ module sliceflow_kernel
   wire unit_reset = reset || soft_reset;
 
   // --- Control. ---
-  logic start, done, idle, log_write;
+  logic start, done, idle, log_write, host_abort;
   logic [63:0] program_base, weights_base, in_base, add_base, out_base;
-  logic [31:0] first, count, status, schedule_debug;
+  logic [31:0] first, count, status, watchdog, schedule_debug;
   logic [9:0] log_index;
   logic [127:0] log_data, debug;
   s_axi_control i_control (
@@ -274,7 +274,8 @@ module sliceflow_kernel
       .araddr_i(s_axi_control_araddr), .rvalid_o(s_axi_control_rvalid), .rready_i(s_axi_control_rready),
       .rdata_o(s_axi_control_rdata), .rresp_o(s_axi_control_rresp), .interrupt_o(interrupt),
       .start_o(start), .done_i(done), .idle_i(idle), .program_o(program_base), .weights_o(weights_base),
-      .act_in_o(in_base), .act_add_o(add_base), .act_out_o(out_base), .first_o(first), .count_o(count), .status_i(status),
+      .act_in_o(in_base), .act_add_o(add_base), .act_out_o(out_base), .first_o(first), .count_o(count), .abort_o(host_abort),
+      .watchdog_o(watchdog), .status_i(status),
       .log_write_i(log_write), .log_index_i(log_index), .log_data_i(log_data), .debug_i(debug)
   );
 
@@ -296,6 +297,10 @@ module sliceflow_kernel
   write_cmd_t write_cmd;
   logic frame_valid, drained, abort;
   logic [5:0] port_error, port_quiet;
+  logic progress;
+  always_ff @(posedge ap_clk)
+    progress <= frame_valid || m_axi_program_rvalid || m_axi_weights_rvalid || m_axi_in_rvalid || m_axi_add_rvalid ||
+        (m_axi_out_wvalid && m_axi_out_wready) || m_axi_out_bvalid;
   schedule #(
       .CPI(CPI), .CPO(CPO), .ACTIVATION_BITS(ACTIVATION_BITS), .WEIGHT_BITS(WEIGHT_BITS), .BANK_WORDS(BANK_WORDS),
       .ACCUMULATOR_PIXELS(ACCUMULATOR_PIXELS), .POOL_WINDOW(POOL_WINDOW), .POOL_WIDTH(POOL_WIDTH)
@@ -310,7 +315,7 @@ module sliceflow_kernel
       .lanes_ready_i(lanes_cmd_ready), .next_o(next), .plan_o(plan), .strip_valid_o(strip_valid),
       .strip_ready_i(strip_ready), .load_o(load_cmd), .pad_o(pad_cmd), .pool_o(pool_cmd), .addend_o(addend_cmd),
       .write_o(write_cmd), .frame_i(frame_valid), .drained_i(drained), .memory_error_i(|port_error), .abort_o(abort),
-      .quiet_i(&port_quiet), .soft_reset_o(soft_reset)
+      .quiet_i(&port_quiet), .soft_reset_o(soft_reset), .stop_i(host_abort), .watchdog_i(watchdog), .progress_i(progress)
   );
 
   // Units may lag behind one another by some strips.

@@ -8,7 +8,8 @@ import pytest
 from sliceflow.errors import UserError
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import AddMode, Descriptor, Op, PoolMode, TableMode
-from sliceflow.graph.validate import MAX_SIDE, validate_parameters, validate_program
+from sliceflow.graph.rules import MAX_SIDE
+from sliceflow.graph.validate import validate_parameters, validate_program
 from sliceflow.hardware.profile import Profile
 from sliceflow.reference.machine import execute
 from tests.support.random_program import Case, random_layer, random_program
@@ -154,10 +155,10 @@ def test_descriptors_must_fit_the_program_memory():
 
 
 def test_endless_work_is_refused():
-    huge = conv(in_height=100, in_width=4, conv_height=60_000, conv_width=4, pool_height=60_000, pool_width=4,
-                strip_rows=1, strip_count=60_000, windows_y=30_000, windows_x=1, out_base=400)  # fmt: skip
+    huge = conv(in_height=100, in_width=4, conv_height=60_000, conv_width=1000, pool_height=60_000, pool_width=1000,
+                strip_rows=8, strip_count=7500, windows_y=1000, windows_x=1, out_base=400)  # fmt: skip
     with pytest.raises(UserError, match="work of the program"):
-        check(huge, weights=1 << 40, words=1 << 24)
+        check(huge, weights=1 << 40, words=1 << 27)
     many = conv(in_height=65_535, in_width=1, conv_height=65_535, conv_width=1, pool_height=65_535, pool_width=1,
                 strip_rows=1, strip_count=65_535, out_base=65_535, lanes_base=200)  # fmt: skip
     with pytest.raises(UserError, match="strips of the program"):

@@ -12,6 +12,7 @@ from typing import Protocol
 from sliceflow.devices.status import check_status
 from sliceflow.errors import UserError
 from sliceflow.hardware.register_map import (
+    ABORT,
     CONTROL,
     COUNT,
     DEBUG,
@@ -23,6 +24,7 @@ from sliceflow.hardware.register_map import (
     LOG_ENTRIES,
     POINTERS,
     STATUS,
+    WATCHDOG,
 )
 
 _START, _DONE, _IDLE = 1 << 0, 1 << 1, 1 << 2
@@ -104,14 +106,17 @@ class KernelDriver:
         self._interrupts = interrupts
         self._has_log = clock_log
 
-    def launch(self, pointers: Pointers, first: int, count: int, limit: float) -> list[LayerClocks]:
+    def launch(
+        self, pointers: Pointers, first: int, count: int, limit: float, *, watchdog: int = 0
+    ) -> list[LayerClocks]:
         """Execute descriptors ``first .. first + count``, in several launches if the log is too small for one.
 
         Args:
             pointers: the buffers.
             first: number of the first descriptor.
             count: descriptors to execute.
-            limit: longest time of one launch, in the bus's unit.
+            limit: longest time of one launch, in the bus's unit. A launch that exceeds it is aborted.
+            watchdog: clocks without progress after which the kernel itself ends the launch; 0 for any number.
 
         Returns:
             The clocks of each layer; empty without a log.
@@ -121,12 +126,12 @@ class KernelDriver:
         """
         clocks: list[LayerClocks] = []
         for part_first, part_count in _parts(first, count):
-            self._start(pointers, part_first, part_count)
+            self._start(pointers, part_first, part_count, watchdog)
             self._finish(part_first, part_count, limit)
             clocks += self._clock_log(part_count) if self._has_log else []
         return clocks
 
-    def _start(self, pointers: Pointers, first: int, count: int) -> None:
+    def _start(self, pointers: Pointers, first: int, count: int, watchdog: int) -> None:
         bus = self._bus
         if not bus.read(CONTROL) & _IDLE:
             raise self._failure("the accelerator is busy with another launch", first, count)
@@ -137,21 +142,34 @@ class KernelDriver:
             bus.write(offset + 4, addresses[name] >> 32)
         bus.write(FIRST, first)
         bus.write(COUNT, count)
+        if self._has_log:
+            bus.write(WATCHDOG, min(watchdog, _MASK))
         bus.write(INTERRUPT_ENABLE, _DONE_INTERRUPT if self._interrupts else 0)
         bus.write(INTERRUPT_GLOBAL, 1 if self._interrupts else 0)
         bus.write(CONTROL, _START)
 
     def _finish(self, first: int, count: int, limit: float) -> None:
         bus = self._bus
-        begin = bus.now()
-        while not _ended(bus.read(CONTROL)):
-            left = limit - (bus.now() - begin)
-            if left <= 0:
-                raise self._failure(f"the accelerator does not end within {limit:g} {bus.unit}", first, count)
-            bus.pause(left)
+        if not self._ends(limit):
+            failure = self._failure(f"the accelerator does not end within {limit:g} {bus.unit}", first, count)
+            if self._has_log:
+                bus.write(ABORT, 1)
+                if self._ends(limit):
+                    failure.fix = "the launch is given up and the accelerator is ready for the next; report this"
+            raise failure
         if self._interrupts:
             bus.write(INTERRUPT_STATUS, bus.read(INTERRUPT_STATUS))  # a one clears
         check_status(bus.read(STATUS), self._layers, detail=bus.detail())
+
+    def _ends(self, limit: float) -> bool:
+        """Wait for the launch's end at most so long."""
+        begin = self._bus.now()
+        while not _ended(self._bus.read(CONTROL)):
+            left = limit - (self._bus.now() - begin)
+            if left <= 0:
+                return False
+            self._bus.pause(left)
+        return True
 
     def _clock_log(self, count: int) -> list[LayerClocks]:
         offsets = range(LOG, LOG + 16 * count, 16)

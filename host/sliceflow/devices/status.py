@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sliceflow.errors import UserError
+from sliceflow.graph.rules import rule_of
 
-VERSION, UNKNOWN, TOO_BIG, MEMORY = 1, 2, 3, 4
+VERSION, TOO_BIG, MEMORY, ABORTED, STUCK = 1, 3, 4, 5, 6
 _REASONS = {
-    VERSION: "it is not a descriptor of this version",
-    UNKNOWN: "it names an operation, mode or count that does not exist",
     TOO_BIG: "a strip of it exceeds the on-chip buffers",
     MEMORY: "a memory port answered with an error",
+    ABORTED: "the host has given the launch up",
+    STUCK: "nothing has moved for as many clocks as the watchdog allows",
 }
 _COMPILE_AGAIN = "compile the model again for this profile"
-_FIXES = {MEMORY: "check that the program, weight and activation buffers lie in memory that the accelerator can reach"}
+_REPORT = "try again, and report this with the program if it happens once more"
+_FIXES = {
+    ABORTED: _REPORT,
+    STUCK: _REPORT,
+    MEMORY: "check that the program, weight and activation buffers lie in memory that the accelerator can reach",
+}
 
 
 def check_status(status: int, layers: Sequence[str] = (), *, detail: str = "") -> None:
@@ -34,10 +40,12 @@ def check_status(status: int, layers: Sequence[str] = (), *, detail: str = "") -
     where = f"layer {layers[index]!r}" if index < len(layers) else ""
     if code == MEMORY and index + 1 < len(layers):  # the next layer's parameters are fetched while one runs
         where += f", or the parameters of the next layer, {layers[index + 1]!r}"
-    verb = "stopped at" if code == MEMORY else "refuses"
+    rule = rule_of(code)
+    reason = f"rule {code}: {rule.text}" if rule else _REASONS.get(code, f"unknown status {code}")
+    verb = "stopped at" if code in _FIXES else "refuses"
     raise UserError(
         f"the accelerator {verb} descriptor {index}",
         where=where,
-        why="\n".join(filter(None, [_REASONS.get(code, f"unknown status {code}"), detail])),
+        why="\n".join(filter(None, [reason, rule.why if rule else "", detail])),
         fix=_FIXES.get(code, _COMPILE_AGAIN),
     )

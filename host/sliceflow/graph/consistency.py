@@ -25,7 +25,8 @@ from sliceflow.graph.program import (
     Value,
     tensor_types,
 )
-from sliceflow.graph.validate import MAX_SIDE, validate_parameters, validate_program
+from sliceflow.graph.rules import MAX_SIDE
+from sliceflow.graph.validate import validate_parameters, validate_program
 from sliceflow.graph.wiring import check_wiring
 from sliceflow.hardware.profile import Profile
 

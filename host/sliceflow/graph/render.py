@@ -1,6 +1,6 @@
-"""The C++ and SystemVerilog views of the layer descriptor, rendered from its one definition.
+"""The C++ and SystemVerilog views of the layer descriptor and of its rules, rendered from their one definition.
 
-``python -m sliceflow.graph.render`` writes both files in a checkout of the repository; ``--check`` compares them and
+``python -m sliceflow.graph.render`` writes all files in a checkout of the repository; ``--check`` compares them and
 fails if one is stale. The rendered files are checked in, so a kernel builds without Python.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sliceflow.errors import SliceflowError, UserError
+from sliceflow.graph import render_rules
 from sliceflow.graph.descriptor import BYTES, VERSION, WORDS, AddMode, Descriptor, Op, PoolMode, TableMode
 
 _log = logging.getLogger(__name__)
@@ -155,7 +156,12 @@ def render_systemverilog() -> str:
 
 def rendered_files() -> dict[str, str]:
     """Path in the repository -> text of every rendered file."""
-    return {"hls/cpp/descriptor.h": render_cpp(), "hls/rtl/descriptor_pkg.sv": render_systemverilog()}
+    return {
+        "hls/cpp/descriptor.h": render_cpp(),
+        "hls/cpp/rules.h": render_rules.render_cpp(),
+        "hls/rtl/descriptor_pkg.sv": render_systemverilog(),
+        "hls/rtl/layer_rules.sv": render_rules.render_systemverilog(),
+    }
 
 
 def write(root: Path) -> list[Path]:
@@ -188,7 +194,7 @@ def check(root: Path) -> None:
             raise UserError(
                 "a rendered file is stale",
                 where=str(path),
-                why="it differs from what graph/descriptor.py renders to",
+                why="it differs from what graph/descriptor.py and graph/rules.py render to",
                 fix="run python -m sliceflow.graph.render",
             )
 

@@ -1,8 +1,8 @@
 """The guard in front of every device: a program that passes touches no memory out of range, and ends.
 
-The checks are those of docs/program.md section 3, plus every address of every memory, the meaning of every mode, and a
-bound on the total work. They hold for any implementation of the contract: a kernel that follows it needs no check of
-its own to be safe. They do not say that the program computes what its model does.
+The checks are the rules that the kernels check too (``sliceflow.graph.rules``), the on-chip limits of every strip,
+every address of every memory, and a bound on the total work. They do not say that the program computes what its model
+does.
 """
 
 from __future__ import annotations
@@ -17,15 +17,10 @@ from numpy.typing import NDArray
 
 from sliceflow.errors import UserError
 from sliceflow.graph import geometry
-from sliceflow.graph.descriptor import BYTES, AddMode, Descriptor, Op, PoolMode, TableMode
+from sliceflow.graph.descriptor import BYTES, AddMode, Descriptor, PoolMode, TableMode
+from sliceflow.graph.rules import MAX_SHIFT, broken
 from sliceflow.hardware.profile import Profile
 
-MAX_SIDE = (1 << 16) - 1
-"""Largest size, count, step or padding of a descriptor."""
-MAX_SHIFT = 62
-"""Largest shift of a product in 64 bits."""
-MAX_PLANES = 3
-"""Most sets of weights over one input."""
 MAX_STRIPS = 1 << 20
 """Most strips of a program."""
 MAX_WORK = 1 << 34
@@ -35,68 +30,6 @@ _TABLE_BYTES = 256
 _RECORD_BYTES = 16
 _PRODUCT_LIMIT = 1 << 62
 
-_SIZES = (
-    "in_height",
-    "in_width",
-    "groups",
-    "in_slices",
-    "windows_y",
-    "windows_x",
-    "window_step_y",
-    "window_step_x",
-    "dilation_y",
-    "dilation_x",
-    "stride_y",
-    "stride_x",
-    "conv_height",
-    "conv_width",
-    "pool_window_y",
-    "pool_window_x",
-    "pool_stride_y",
-    "pool_stride_x",
-    "pool_height",
-    "pool_width",
-    "upsample_y",
-    "upsample_x",
-    "out_slices",
-    "strip_rows",
-    "group_count",
-    "strip_count",
-    "out_count",
-)
-_PADDINGS = (
-    "pad_top",
-    "pad_left",
-    "pool_pad_top",
-    "pool_pad_left",
-    "pool_count_top",
-    "pool_count_left",
-    "pool_count_bottom",
-    "pool_count_right",
-)
-_ZEROS = (
-    "out_zero",
-    "add_main_zero",
-    "add_other_zero",
-    "add_zero",
-    "pool_in_zero",
-    "pool_out_zero",
-)
-_RANGES: dict[str, tuple[int, int]] = {
-    "op": (0, max(Op)),
-    "table_mode": (0, max(TableMode)),
-    "add_mode": (0, max(AddMode)),
-    "pool_mode": (0, max(PoolMode)),
-    "requantize": (0, 1),
-    "taps_y": (1, 3),
-    "taps_x": (1, 3),
-    "weight_planes": (1, MAX_PLANES),
-    "add_main_shift": (0, MAX_SHIFT),
-    "add_other_shift": (0, MAX_SHIFT),
-    "add_shift": (0, MAX_SHIFT),
-    **dict.fromkeys(_SIZES, (1, MAX_SIDE)),
-    **dict.fromkeys(_PADDINGS, (0, MAX_SIDE)),
-}
 _CLAMPS = (("out_low", "out_high"), ("add_low", "add_high"), ("pool_low", "pool_high"))
 
 
@@ -138,10 +71,8 @@ def validate_program(
         # The round trip makes every value the Python number that the kernel will see.
         data = descriptor.encode(is_float=profile.is_float)
         layer = Descriptor.decode(data, is_float=profile.is_float, where=where)
-        _check_values(layer, profile, where)
-        _check_operation(layer, profile, where)
-        _check_pool(layer, profile, where)
-        _check_schedule(layer, profile, where)
+        _check_rules(layer, profile, where)
+        _check_arithmetic(layer, profile, where)
         _check_memories(layer, profile, memories, where)
         strips += layer.strips
         if strips > MAX_STRIPS:
@@ -191,49 +122,25 @@ def _check_range(layer: Descriptor, field: str, low: int, high: int, where: str,
         _refuse(f"{field} must be {must}, not {value}", where, why)
 
 
-def _check_values(layer: Descriptor, profile: Profile, where: str) -> None:
-    """Every field by itself."""
-    for field, (low, high) in _RANGES.items():
-        _check_range(layer, field, low, high, where)
+def _check_rules(layer: Descriptor, profile: Profile, where: str) -> None:
+    """What the kernels check themselves."""
+    rule = broken(layer, profile)
+    if rule:
+        _refuse(rule.message(layer), where, rule.why)
+
+
+def _check_arithmetic(layer: Descriptor, profile: Profile, where: str) -> None:
+    """Numbers that are numbers, and sums that fit their words."""
     if profile.is_float:
         for field in ("pad_value", "leaky_slope", *(name for pair in _CLAMPS for name in pair)):
             if math.isnan(getattr(layer, field)):
                 _refuse(f"{field} must be a number, not nan", where)
-    else:
-        largest = (1 << (profile.activation_bits - 1)) - 1
-        for field in ("pad_value", *_ZEROS, *(name for pair in _CLAMPS for name in pair)):
-            _check_range(layer, field, -largest - 1, largest, where, "it is an activation")
-    for low_field, high_field in _CLAMPS:
-        low_value, high_value = getattr(layer, low_field), getattr(layer, high_field)
-        if low_value > high_value:
-            _refuse(f"{low_field} must be at most {high_field}, {high_value}, not {low_value}", where)
-
-
-def _check_operation(layer: Descriptor, profile: Profile, where: str) -> None:
-    """What the array, the table and the add can do."""
-    name = Op(layer.op).name
-    if not geometry.is_dense(layer):
-        for field in ("in_slices", "out_slices"):
-            _check_range(layer, field, 1, 1, where, f"{name} has one slice in each group")
-    if layer.op in (Op.POINTWISE, Op.PASS):
-        for field in ("taps_y", "taps_x"):
-            _check_range(layer, field, 1, 1, where, f"{name} reads one pixel at a time")
-    if layer.op == Op.PASS:
-        for field in ("windows_y", "windows_x", "weight_planes"):
-            _check_range(layer, field, 1, 1, where, "PASS has no weights")
-    for axis in "yx":
-        dilation = getattr(layer, f"dilation_{axis}")
-        if getattr(layer, f"taps_{axis}") > 1 and dilation % 3 == 0:
-            _refuse(
-                f"dilation_{axis} must not be a multiple of 3 with several taps, not {dilation}",
-                where,
-                "two taps would read the same bank",
-            )
-    if not profile.has_tables:
-        _check_range(layer, "table_mode", 0, 0, where, "a table has 256 entries, one for each 8-bit value")
-    elif layer.add_mode == AddMode.ACCUMULATOR and layer.table_mode == TableMode.BEFORE_ADD:
-        _refuse("table_mode must be OFF or AFTER_ADD, not BEFORE_ADD", where, "add_mode is ACCUMULATOR")
-    if layer.add_mode == AddMode.REQUANTIZED and not profile.is_float:
+        for low_field, high_field in _CLAMPS:
+            low_value, high_value = getattr(layer, low_field), getattr(layer, high_field)
+            if low_value > high_value:
+                _refuse(f"{low_field} must be at most {high_field}, {high_value}, not {low_value}", where)
+        return
+    if layer.add_mode == AddMode.REQUANTIZED:
         span = (1 << profile.activation_bits) - 1
         largest = span * (
             (abs(layer.add_main_multiplier) << layer.add_main_shift)
@@ -241,45 +148,9 @@ def _check_operation(layer: Descriptor, profile: Profile, where: str) -> None:
         )
         if largest >= _PRODUCT_LIMIT:
             _refuse(f"the largest sum of the add's products must be below 2**62, not {largest}", where)
-
-
-def _check_pool(layer: Descriptor, profile: Profile, where: str) -> None:
-    """The pooled size, and that every window holds at least one value."""
     cells = geometry.averaged_cells(layer)
-    if not profile.is_float and cells << profile.activation_bits > 1 << 31:
+    if cells << profile.activation_bits > 1 << 31:
         _refuse(f"an average must not take {cells} values", where, "their sum would not fit 32 bits")
-    if layer.pool_mode == PoolMode.OFF or layer.pool_is_global:
-        size = (1, 1) if layer.pool_is_global else (layer.conv_height, layer.conv_width)
-        for field, length in zip(("pool_height", "pool_width"), size, strict=True):
-            _check_range(layer, field, length, length, where, f"pool_mode is {PoolMode(layer.pool_mode).name}")
-        return
-    _check_range(layer, "conv_width", 1, profile.pool_width, where, "the pool's line buffers are that wide")
-    for axis, pad, side, mapped in (
-        ("y", "pool_pad_top", "pool_height", layer.conv_height),
-        ("x", "pool_pad_left", "pool_width", layer.conv_width),
-    ):
-        _check_range(layer, f"pool_window_{axis}", 1, profile.pool_window, where, "the profile's largest window")
-        window, stride = getattr(layer, f"pool_window_{axis}"), getattr(layer, f"pool_stride_{axis}")
-        _check_range(layer, pad, 0, window - 1, where, "the first window would lie outside the map")
-        reachable = (mapped - 1 + getattr(layer, pad)) // stride + 1
-        _check_range(layer, side, 1, reachable, where, "the last window would lie outside the map")
-
-
-def _check_schedule(layer: Descriptor, profile: Profile, where: str) -> None:
-    """The part of the layer that the ranges name."""
-    outs = geometry.output_groups(layer, profile)
-    for name, total in (("group", layer.groups), ("strip", layer.strips), ("out", outs)):
-        first, count = getattr(layer, f"{name}_first"), getattr(layer, f"{name}_count")
-        if first + count > total:
-            _refuse(f"{name}_first + {name}_count must be at most {total}, not {first} + {count}", where)
-    if layer.pool_is_global:
-        _check_range(layer, "strip_count", layer.strips, layer.strips, where, "a global pool takes the whole map")
-        if layer.strips > 1 and outs > 1:
-            _refuse(
-                f"a global pool must have one strip or one output group, not {layer.strips} strips "
-                f"and {outs} output groups",
-                where,
-            )
 
 
 def _check_memories(layer: Descriptor, profile: Profile, memories: _Memories, where: str) -> None:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sliceflow.frontend.forms import DYNAMIC_OPS, is_integer_op
-from sliceflow.graph.validate import MAX_PLANES
+from sliceflow.graph.rules import MAX_PLANES
 from sliceflow.hardware.profile import Profile
 from sliceflow.mapping import tables
 from sliceflow.mapping.onnx_view import QUANTIZED_TYPES, activation_quant

@@ -25,7 +25,7 @@ import onnx_ir as ir
 
 from sliceflow.graph import geometry
 from sliceflow.graph.program import MAX_UNROLLED_CHANNELS, Unrolling, contiguous_runs
-from sliceflow.graph.validate import MAX_SIDE
+from sliceflow.graph.rules import MAX_SIDE
 from sliceflow.hardware import cycles
 from sliceflow.hardware.profile import TAPS, Profile
 from sliceflow.mapping.layout import Layout, assign_lanes

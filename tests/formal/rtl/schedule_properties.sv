@@ -23,6 +23,9 @@ module schedule_properties
     input logic frame_i,
     input logic drained_i,
     input logic memory_error_i,
+    input logic stop_i,
+    input logic [31:0] watchdog_i,
+    input logic progress_i,
     input logic quiet_i
 );
   logic done, idle, log_write, fetch_valid, beat_ready, weights_valid, block_valid, lanes_valid, abort, soft_reset;
@@ -78,6 +81,9 @@ module schedule_properties
       .frame_i,
       .drained_i,
       .memory_error_i,
+      .stop_i,
+      .watchdog_i,
+      .progress_i,
       .abort_o        (abort),
       .quiet_i,
       .soft_reset_o   (soft_reset)

@@ -148,10 +148,12 @@ class RtlDevice:
         offset, stall = (self._model.offset, self._model.stall) if self._model else (0, 0)
         pointers = Pointers(program=PROGRAM + offset, weights=WEIGHTS + offset, activations=ACTIVATIONS + offset)
         layers = program.descriptors[first : first + count]
-        predicted = sum(predict(layer, program.profile).predicted for layer in layers)
-        limit = self._limit or _LEAST_LIMIT + _LIMIT_FACTOR * predicted * 1000 // max(1, 1000 - stall)
+        predicted = [predict(layer, program.profile).predicted for layer in layers]
+        slowed = _LIMIT_FACTOR * 1000 // max(1, 1000 - stall)
+        limit = self._limit or _LEAST_LIMIT + slowed * sum(predicted)
+        watchdog = _LEAST_LIMIT + slowed * max(predicted, default=0)
         driver = KernelDriver(simulation, names, interrupts=self._interrupts)
-        clocks = driver.launch(pointers, first, count, limit)
+        clocks = driver.launch(pointers, first, count, limit, watchdog=watchdog)
         simulation.check()
         return clocks
 
