@@ -27,7 +27,9 @@ module layer_check
   logic [7:0] number;
   logic running, last, first, listed_valid;
   logic [STAGES:0] ends;
-  rule_step_t listed, selected, summed, compared;
+  // verilator lint_off UNUSEDSIGNAL
+  rule_step_t listed, selected, summed;  // what is done with of a step falls away
+  // verilator lint_on UNUSEDSIGNAL
   layer_rules #(
       .CPI(CPI), .CPO(CPO), .ACTIVATION_BITS(ACTIVATION_BITS), .POOL_WINDOW(POOL_WINDOW), .POOL_WIDTH(POOL_WIDTH)
   ) i_rules (
@@ -52,21 +54,25 @@ module layer_check
     words = '0;
     words[FIELDS-1:0] = layer_i[32*FIELDS-1:0];
   end
-  logic [31:0] field, value, operand, largest;
+  logic [31:0] field, value, operand;
   // Its sum with the offset; how it compares with the limit.
-  logic large, exceeds, member;
+  rule_operation_t operation;
+  logic [7:0] members, code;
+  logic beyond, exceeds, member;
   always_ff @(posedge clk_i) begin
     selected <= listed;
     if (!listed_valid) selected.operation <= RULE_WAIT;
     field <= words[listed.field];
     summed <= selected;
     value <= field + selected.offset;
-    compared <= summed;
+    operation <= summed.operation;
+    members <= summed.limit[7:0];
+    code <= summed.code;
     operand <= value;
-    large <= value[31:3] != '0;
+    beyond <= value[31:3] != '0;
     exceeds <= value > summed.limit;
   end
-  assign member = compared.limit[large ? 3'd7 : operand[2:0]];
+  assign member = members[beyond ? 3'd7 : operand[2:0]];
 
   // The accumulator, and its products.
   logic signed [40:0] total;
@@ -77,31 +83,31 @@ module layer_check
   logic active, below, above, failed;
   rule_operation_t done_operation;
   logic [7:0] done_code;
-  wire plain = compared.operation == RULE_ADD || compared.operation == RULE_SUBTRACT;
+  wire plain = operation == RULE_ADD || operation == RULE_SUBTRACT;
   wire signed [40:0] operand_wide = signed'({9'd0, operand});
-  wire count = active && (plain || compared.operation == RULE_SET);
+  wire count = active && (plain || operation == RULE_SET);
   always_ff @(posedge clk_i) begin
     if (first) active <= 1'b1;
-    else if (compared.operation == RULE_WHEN) active <= member;
-    else if (compared.operation == RULE_AND) active <= active && member;
+    else if (operation == RULE_WHEN) active <= member;
+    else if (operation == RULE_AND) active <= active && member;
 
     factor <= total[23:0];
     times <= operand[16:0];
     product_held <= 40'(factor) * 40'(times);
     product <= product_held;
-    multiplying <= {multiplying[1:0], active && compared.operation == RULE_MULTIPLY};
+    multiplying <= {multiplying[1:0], active && operation == RULE_MULTIPLY};
 
     if (multiplying[2]) total <= {1'b0, product};
-    else if (active && compared.operation == RULE_LOW) total <= {25'd0, total[15:0]};
+    else if (active && operation == RULE_LOW) total <= {25'd0, total[15:0]};
     else if (count)
-      total <= (plain ? total : '0) + (compared.operation == RULE_SUBTRACT ? ~operand_wide : operand_wide) +
-          41'(compared.operation == RULE_SUBTRACT);
+      total <= (plain ? total : '0) + (operation == RULE_SUBTRACT ? ~operand_wide : operand_wide) +
+          41'(operation == RULE_SUBTRACT);
 
     below <= total < operand_wide;
     above <= total > operand_wide;
-    failed <= active && ((compared.operation == RULE_IN && !member) || (compared.operation == RULE_RANGE && exceeds));
-    done_operation <= active ? compared.operation : RULE_WAIT;
-    done_code <= compared.code;
+    failed <= active && ((operation == RULE_IN && !member) || (operation == RULE_RANGE && exceeds));
+    done_operation <= active ? operation : RULE_WAIT;
+    done_code <= code;
   end
 
   // The first failure counts.

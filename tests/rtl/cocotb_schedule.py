@@ -196,6 +196,7 @@ async def random_layers(dut: Any) -> None:
     for name in ("start", "fetch_ready", "beat_valid", "beat", "weights_ready", "block_ready", "lanes_ready"):
         getattr(dut, f"{name}_i").value = 0
     dut.strip_ready_i.value = dut.frame_i.value = dut.memory_error_i.value = 0
+    dut.stop_i.value = dut.watchdog_i.value = dut.progress_i.value = 0
     dut.quiet_i.value = dut.drained_i.value = 1
     await start(dut)
     profile = profile_of(os.environ["SCHEDULE_PROFILE"])

@@ -69,8 +69,10 @@ def test_the_registers_are_those_of_the_source(script):
         "IP_IER": "INTERRUPT_ENABLE",
         "IP_ISR": "INTERRUPT_STATUS",
     }
+    hidden = ("STATUS_VALID", "DEBUG", "ABORT", "WATCHDOG")
     found = {renamed.get(name, name.upper()): offset for name, (offset, _) in declared(script).items()}
-    assert found == {name: offset for name, offset in source.items() if name not in ("STATUS_VALID", "DEBUG")}
+    assert found == {name: offset for name, offset in source.items() if name not in hidden}
+    assert (source["ABORT"], source["WATCHDOG"]) == (register_map.ABORT, register_map.WATCHDOG)
     assert source["DEBUG"] == register_map.DEBUG[0]
     assert source["STATUS_VALID"] == register_map.STATUS + 4
 

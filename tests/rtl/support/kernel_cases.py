@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sliceflow.devices.status import TOO_BIG, UNKNOWN, VERSION
+from sliceflow.devices.status import TOO_BIG, VERSION
 from sliceflow.errors import UserError
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import BYTES, AddMode, Descriptor, Op, PoolMode
+from sliceflow.graph.rules import broken
 from sliceflow.graph.validate import validate_parameters, validate_program
 from sliceflow.hardware.cycles import predict
 from sliceflow.hardware.profile import Profile
@@ -115,35 +116,45 @@ def _decoded(case: Case) -> Case:
 def refused(case: Case, rng: random.Random) -> list[tuple[str, Descriptor, bytes, int]]:
     """Descriptors that the kernel must refuse before anything of them happens: name, descriptor, bytes, code."""
     profile = case.profile
-    changes: list[tuple[dict[str, int], int]] = [
-        ({"op": 4}, UNKNOWN),
-        ({"op": 1 << 31}, UNKNOWN),
-        ({"table_mode": 3}, UNKNOWN),
-        ({"add_mode": 3}, UNKNOWN),
-        ({"pool_mode": 5}, UNKNOWN),
-        ({"taps_y": 0}, UNKNOWN),
-        ({"taps_x": 4}, UNKNOWN),
-        ({"taps_y": 2, "dilation_y": 3}, UNKNOWN),
-        ({"windows_x": 0}, UNKNOWN),
-        ({"stride_y": 0}, UNKNOWN),
-        ({"weight_planes": 0}, UNKNOWN),
-        ({"strip_rows": 0}, UNKNOWN),
-        ({"in_slices": 0}, UNKNOWN),
-        ({"upsample_x": 0}, UNKNOWN),
-        ({"pool_mode": int(PoolMode.MAX), "pool_window_y": 2, "pool_pad_top": 2}, UNKNOWN),
-        ({"pool_mode": int(PoolMode.MAX), "pool_stride_x": 0}, UNKNOWN),
-        ({"weight_planes": 4}, TOO_BIG),
-        ({"in_width": 70_000}, TOO_BIG),
-        ({"pool_mode": int(PoolMode.MAX), "pool_window_x": profile.pool_window + 1}, TOO_BIG),
-        ({"pool_mode": int(PoolMode.MAX), "conv_width": profile.pool_width + 1}, TOO_BIG),
+    plain = dataclasses.replace(case.descriptors[0], pool_mode=0, table_mode=0)
+    plain.pool_height, plain.pool_width, plain.strip_rows = plain.conv_height, plain.conv_width, plain.conv_height
+    plain.strip_first, plain.strip_count = 0, 1
+    changes: list[dict[str, int]] = [
+        {"op": 4},
+        {"op": 1 << 31},
+        {"table_mode": 3},
+        {"add_mode": 3},
+        {"pool_mode": 5},
+        {"taps_y": 0},
+        {"taps_x": 4},
+        {"taps_y": 2, "dilation_y": 3},
+        {"windows_x": 0},
+        {"stride_y": 0},
+        {"weight_planes": 0},
+        {"strip_rows": 0},
+        {"in_slices": 0},
+        {"upsample_x": 0},
+        {"pool_mode": int(PoolMode.MAX), "pool_window_y": 2, "pool_pad_top": 2},
+        {"pool_mode": int(PoolMode.MAX), "pool_stride_x": 0},
+        {"conv_width": plain.conv_width + 1},
+        {"pool_height": plain.pool_height + 1},
+        {"group_count": 0},
+        {"strip_count": plain.strip_count + 1},
+        {"out_first": 1},
+        {"weight_planes": 4},
+        {"in_width": 70_000},
+        {"pool_mode": int(PoolMode.MAX), "pool_window_x": profile.pool_window + 1},
+        {"pool_mode": int(PoolMode.MAX), "conv_width": profile.pool_width + 1},
     ]
     if not profile.has_tables:
-        changes.append(({"table_mode": 1}, UNKNOWN))
-    plain = dataclasses.replace(case.descriptors[0], pool_mode=0, table_mode=0)
+        changes.append({"table_mode": 1})
     found = []
-    for change, code in changes:
+    for change in changes:
         layer = dataclasses.replace(plain, **change)
-        found.append((str(change), layer, layer.encode(), code))
+        rule = broken(layer, profile)
+        assert rule is not None, change
+        assert any(field in rule.text for field in change), (change, rule)
+        found.append((str(change), layer, layer.encode(), rule.code))
     version = bytearray(plain.encode())
     version[rng.randrange(4)] ^= 1 << rng.randrange(8)
     found.append(("version", plain, bytes(version), VERSION))

@@ -20,8 +20,8 @@ FIRST_COMMAND = 1
 """From a layer's begin to the commands of its first strip."""
 LEAD = 28
 """From the requests for a layer's weights and lane parameters to its begin, if nothing else holds it up."""
-DESCRIPTOR = 88
-"""From the turn to a descriptor to its layer's begin, beside a read latency: beats, check, layer_setup, strip_setup."""
+DESCRIPTOR = 292
+"""From the turn to a descriptor to its layer's begin, beside a read latency: beats, layer_check, strip_setup."""
 NEXT_DESCRIPTOR = 2
 """From the last strip's commands to the turn to the next descriptor."""
 CLOSE = 1
