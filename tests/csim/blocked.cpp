@@ -22,7 +22,7 @@ void region(const char* name, int written, int read) {
     SLICEFLOW_PROCESS("sink", consume, read, values);
     SLICEFLOW_REGION_END;
   }
-  std::printf("%s: %s\n", name, sliceflow_sim::failure());
+  std::printf("%s: %s;", name, sliceflow_sim::failure());
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from sliceflow.errors import InternalError, UserError
+from sliceflow.errors import UserError
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import BYTES, Op, TableMode
 from sliceflow.graph.program import encode_descriptors

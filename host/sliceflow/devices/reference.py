@@ -6,6 +6,7 @@ import time
 
 from sliceflow.devices.base import LaunchReport
 from sliceflow.devices.memory import HostMemory
+from sliceflow.devices.status import check_status, layer_status
 from sliceflow.errors import InternalError
 from sliceflow.graph.program import Program
 from sliceflow.reference.machine import execute
@@ -42,13 +43,18 @@ class ReferenceDevice:
         return self._loaded()[1].read(word_address, byte_count)
 
     def launch(self, first: int, count: int) -> LaunchReport:
-        """Execute descriptors in order."""
+        """Execute descriptors in order.
+
+        Raises:
+            UserError: a descriptor breaks a rule, or a strip exceeds the buffers.
+        """
         program, memory = self._loaded()
         begin = time.perf_counter()
-        self.statistics = [
-            execute(layer, program.profile, program.program, program.weights, memory.data)
-            for layer in program.descriptors[first : first + count]
-        ]
+        self.statistics = []
+        names = [layer.name for layer in program.fpga_layers]
+        for index, layer in enumerate(program.descriptors[first : first + count], first):
+            check_status(index << 8 | layer_status(layer, program.profile), names)
+            self.statistics.append(execute(layer, program.profile, program.program, program.weights, memory.data))
         return LaunchReport(time.perf_counter() - begin)
 
     def replicate(self) -> ReferenceDevice:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sliceflow.errors import UserError
-from sliceflow.graph.rules import rule_of
+from sliceflow.graph import geometry
+from sliceflow.graph.descriptor import Descriptor
+from sliceflow.graph.rules import broken, rule_of
+from sliceflow.hardware.profile import Profile
 
 VERSION, TOO_BIG, MEMORY, ABORTED, STUCK = 1, 3, 4, 5, 6
 _REASONS = {
@@ -23,6 +26,20 @@ _FIXES = {
 }
 
 
+def layer_status(layer: Descriptor, profile: Profile) -> int:
+    """The code with which every kernel answers a descriptor whose memories answer: 0, a rule's, or ``TOO_BIG``."""
+    rule = broken(layer, profile)
+    if rule:
+        return rule.code
+    for strip in range(layer.strip_first, layer.strip_first + layer.strip_count):
+        rows = geometry.array_rows(layer, strip)
+        first, last = geometry.input_rows(layer, rows)
+        pixels = (rows[1] - rows[0]) * layer.conv_width
+        if pixels > profile.accumulator_pixels or geometry.bank_words(layer, last - first) > profile.bank_words:
+            return TOO_BIG
+    return 0
+
+
 def check_status(status: int, layers: Sequence[str] = (), *, detail: str = "") -> None:
     """Raise if a launch did not end well.
 
@@ -34,7 +51,7 @@ def check_status(status: int, layers: Sequence[str] = (), *, detail: str = "") -
     Raises:
         UserError: the status is not 0.
     """
-    if status == 0:
+    if status & 0xFF == 0:
         return
     index, code = status >> 8, status & 0xFF
     where = f"layer {layers[index]!r}" if index < len(layers) else ""

@@ -157,6 +157,7 @@ def render_systemverilog() -> str:
 def rendered_files() -> dict[str, str]:
     """Path in the repository -> text of every rendered file."""
     return {
+        "docs/rules.md": render_rules.render_markdown(),
         "hls/cpp/descriptor.h": render_cpp(),
         "hls/cpp/rules.h": render_rules.render_cpp(),
         "hls/rtl/descriptor_pkg.sv": render_systemverilog(),

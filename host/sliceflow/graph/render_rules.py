@@ -1,4 +1,4 @@
-"""The kernel's rules (``sliceflow.graph.rules``) as a C++ function, and as the table of the SystemVerilog checker."""
+"""The kernel's rules (``sliceflow.graph.rules``) as C++, as the table of the SystemVerilog checker, and as text."""
 
 from __future__ import annotations
 
@@ -16,6 +16,26 @@ _INDEX = {"": 127, "version": 0} | {name: index for index, name in enumerate(_KI
 _ALWAYS = Step(Operation.WHEN, limit=(1 << (TOP + 1)) - 1)
 PRODUCT_CLOCKS = 3
 """Steps that the checker waits for a product."""
+
+
+def render_markdown() -> str:
+    """The page with all rules."""
+    rows = [f"| {rule.code} | {rule.text} | {_conditions(rule)} | {rule.why} |" for rule in RULES]
+    lines = ["# Rules for descriptors", "", f"<!-- {_NOTICE} -->", ""]
+    lines += [
+        "The first rule that a descriptor breaks is the status of its launch ([program.md](program.md), section 6).",
+        "",
+    ]
+    return "\n".join([*lines, "| status | rule | if | why |", "|---|---|---|---|", *rows, ""])
+
+
+def _conditions(rule: Rule) -> str:
+    """The conditions of a rule in words."""
+    texts = ["integer profile"] * rule.integers
+    for step in rule.when:
+        members = [n for n in range(TOP + 1) if isinstance(step.limit, int) and step.limit >> n & 1]
+        texts.append(f"{step.field} is {' or '.join(map(str, members))}" + " or more" * (TOP in members))
+    return ", ".join(texts)
 
 
 # --- C++ ---

@@ -6,7 +6,7 @@ POINTERS = {"program": 0x10, "weights": 0x1C, "act_in": 0x28, "act_add": 0x34, "
 FIRST, COUNT, STATUS = 0x4C, 0x54, 0x5C
 """Arguments of 32 bits; a word behind STATUS tells whether it is valid."""
 ABORT, WATCHDOG = 0x64, 0x68
-"""A one ends the launch; clocks without progress that end it, 0 for none. These, DEBUG and the log exist in the RTL only."""
+"""A one ends the launch; clocks without progress that end it, 0 for none. Like DEBUG and the log, in the RTL only."""
 DEBUG = (0x70, 0x74, 0x78, 0x7C)
 """What the units are doing."""
 LOG = 0x4000
