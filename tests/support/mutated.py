@@ -1,8 +1,8 @@
 """Mutated descriptors: valid random layers with one or two words changed, and what must happen to them.
 
-A mutant that breaks a rule, or has a strip too big, is refused with that status by every kernel. One that the host's guard
-takes leaves the reference's integers. One that only the guard refuses, since it leaves its memories, is given to the RTL
-alone: memory answers with an error, and it must end all the same. After each, the valid layer must run right.
+A mutant that breaks a rule, or has a strip too big, is refused with that status by every kernel. One that the host's
+guard takes leaves the reference's integers. One that only the guard refuses, since it leaves its memories, is given to
+the RTL alone: memory answers with an error, and it must end all the same. After a base's mutants the base runs right.
 """
 
 from __future__ import annotations

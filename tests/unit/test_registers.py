@@ -95,10 +95,13 @@ def test_a_long_launch_is_divided_by_the_size_of_the_log() -> None:
 @pytest.mark.parametrize(
     ("status", "what", "why"),
     [
-        (2 << 8 | 1, "refuses descriptor 2", "not a descriptor of this version"),
+        (2 << 8 | 1, "refuses descriptor 2", "rule 1: the descriptor has another version"),
         (2 << 8 | 3, "refuses descriptor 2", "exceeds the on-chip buffers"),
         (2 << 8 | 4, "stopped at descriptor 2", "a memory port answered with an error"),
-        (2 << 8 | 77, "refuses descriptor 2", "unknown status 77"),
+        (2 << 8 | 16, "refuses descriptor 2", "rule 16: op must be in 0..3"),
+        (2 << 8 | 5, "stopped at descriptor 2", "the host has given the launch up"),
+        (2 << 8 | 6, "stopped at descriptor 2", "nothing has moved"),
+        (2 << 8 | 250, "refuses descriptor 2", "unknown status 250"),
     ],
 )
 def test_a_status_names_the_layer(status: int, what: str, why: str) -> None:

@@ -85,6 +85,8 @@ def test_the_registers_are_those_of_the_readme(script):
         if offsets[0] in (*register_map.DEBUG, register_map.LOG):
             assert f"({offsets[0]:#04x})" in script
             continue
+        if offsets[0] in (register_map.ABORT, register_map.WATCHDOG):  # no arguments of a launch
+            continue
         names = [name for name in re.findall(r"`(\w+)`", text) if name in registers]
         if text.startswith("bit 0 ap_start"):
             names = ["CTRL"]

@@ -30,6 +30,8 @@ from sliceflow.hardware.register_map import (
 _START, _DONE, _IDLE = 1 << 0, 1 << 1, 1 << 2
 _DONE_INTERRUPT = 1 << 0
 _MASK = 0xFFFF_FFFF
+_ABORT_WAITS = 1000
+"""Times that a launch's limit must pass after an abort before the accelerator counts as lost."""
 
 
 class RegisterBus(Protocol):
@@ -154,7 +156,7 @@ class KernelDriver:
             failure = self._failure(f"the accelerator does not end within {limit:g} {bus.unit}", first, count)
             if self._has_log:
                 bus.write(ABORT, 1)
-                if self._ends(limit):
+                if any(self._ends(limit) for _ in range(_ABORT_WAITS)):
                     failure.fix = "the launch is given up and the accelerator is ready for the next; report this"
             raise failure
         if self._interrupts:
