@@ -1,4 +1,4 @@
-"""A wrong descriptor ends on the RTL as it does elsewhere, and the next launch needs no reset; so do aborted launches."""
+"""A wrong descriptor ends on the RTL as elsewhere, and the next launch needs no reset; so do aborted launches."""
 
 from __future__ import annotations
 
