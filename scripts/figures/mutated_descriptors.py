@@ -1,6 +1,6 @@
 """Mutated descriptors on the reference, the C++ and the RTL: the same status, or the same integers, and always an end.
 
-usage: python -m scripts.figures.mutated_descriptors [--seeds 0:100] [--mutants 50] [--rtl] [--profiles NAME ...] [--write]
+usage: python -m scripts.figures.mutated_descriptors [--seeds 0:100] [--mutants 50] [--rtl] [--write]
 
 A seed makes one small valid layer for each profile and its mutants (tests/support/mutated.py says what is asked of
 them). Runs add up: with ``--write`` this one becomes a further row of the page.
