@@ -156,7 +156,7 @@ class Profile:
 
     @property
     def clock(self) -> str:
-        """The clock and what it rests on, as every printed time names it: ``"58 MHz, delay model, UltraScale+ -2"``."""
+        """The clock and what it rests on, as every printed time names it: ``"51 MHz, delay model, UltraScale+ -2"``."""
         return ", ".join(filter(None, (f"{self.mhz:g} MHz", self.clock_basis, self.clock_device)))
 
     def seconds(self, cycles: float) -> float:
