@@ -20,6 +20,9 @@ from tests.support.random_program import Case, random_layer, random_program
 from tests.support.tiny_program import tiny_program
 
 CLOCKS = BuildOptions(clocks=True)
+CHECK = 204
+"""Clocks of the RTL's layer_check in front of a launch's first layer. The C++ checks its rules in straight-line code,
+whose clocks nobody has counted."""
 
 
 def clocks_of(simulator: CsimLibrary, case: Case) -> np.ndarray:
@@ -38,7 +41,7 @@ def test_random_layers_take_the_clocks_of_the_rtl(profile: str) -> None:
         case = random_program(seed, profile_of(profile), layers=1)
         (hls,) = clocks_of(library(profile, CLOCKS), case)
         (estimate,) = predict_launch(case.descriptors, case.profile)
-        rtl = estimate.predicted + estimate.gap
+        rtl = estimate.predicted + estimate.gap - CHECK
         assert 0.75 * rtl - 100 < hls < 1.1 * rtl + 100, f"{hls} against {rtl}: {case.describe()}"
         total += hls, rtl
     assert total[0] < 1.04 * total[1]

@@ -180,7 +180,15 @@ def test_a_launch_that_does_not_end_is_given_up_and_the_kernel_reset() -> None:
 
 def test_a_strip_that_is_too_big_names_its_layer() -> None:
     program = tiny_program()
-    wide = dataclasses.replace(program.descriptors[0], conv_height=200, conv_width=100, pool_height=200, strip_rows=200)
+    wide = dataclasses.replace(
+        program.descriptors[0],
+        conv_height=200,
+        conv_width=100,
+        pool_height=200,
+        pool_width=100,
+        strip_rows=200,
+        strip_count=1,
+    )
     memory = np.frombuffer(encode_descriptors([wide], program.profile), np.uint8)
     device = RtlDevice()
     device.load(dataclasses.replace(program, program=np.concatenate([memory, program.program[memory.size :]])))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from sliceflow.graph import geometry
 from sliceflow.graph.descriptor import Descriptor, PoolMode, TableMode
 from sliceflow.hardware.clock_model import latencies
+from sliceflow.hardware.clock_model.lanes import beats_ahead
 from sliceflow.hardware.clock_model.layer import Cause, LayerModel, LayerTiming, Prefetch
 from sliceflow.hardware.profile import Profile
 
@@ -117,7 +118,9 @@ def predict_launch(layers: Sequence[Descriptor], profile: Profile) -> list[Cycle
         prefetch = Prefetch(weights=max(request + read, taken) - begin, lanes=lanes + read - begin)
         timing = LayerModel(layer, profile, prefetch).run()
         estimates.append(_estimate(layer, profile, timing, begin - end))
-        turn = begin + timing.commands + latencies.NEXT_DESCRIPTOR
+        # The next descriptor waits on the program port for what this layer reads there.
+        port = lanes + beats_ahead(layer, profile) + latencies.PORT_TURN
+        turn = max(begin + timing.commands + latencies.NEXT_DESCRIPTOR, port)
         end, taken = begin + timing.end, begin + timing.last_pass
     return estimates
 

@@ -12,6 +12,18 @@ from sliceflow.hardware.clock_model.load import NEVER
 from sliceflow.hardware.profile import Profile
 
 
+def beats_before_lanes(layer: Descriptor, profile: Profile) -> int:
+    """Beats of averaging scales and of the table, which come before the lane parameters."""
+    scales = math.ceil(8 * geometry.scale_records(layer) / profile.beat_bytes)
+    return scales + (latencies.TABLE_BEATS if layer.table_mode != TableMode.OFF else 0)
+
+
+def beats_ahead(layer: Descriptor, profile: Profile) -> int:
+    """Beats that a layer reads on the program port before any of them is needed."""
+    lanes = layer.groups * geometry.output_groups(layer, profile) * (profile.lane_block_bytes // profile.beat_bytes)
+    return beats_before_lanes(layer, profile) + min(lanes, latencies.LANES_BUFFER)
+
+
 class LaneReader:
     """Reads a beat a clock, ahead as far as its FIFO goes.
 
@@ -27,12 +39,8 @@ class LaneReader:
     def __init__(self, layer: Descriptor, profile: Profile, first: int) -> None:
         self._beats = profile.lane_block_bytes // profile.beat_bytes
         self._again = profile.read_latency + latencies.LANES_AGAIN + self._beats
-        beats = math.ceil(8 * geometry.scale_records(layer) / profile.beat_bytes)
-        self.table = NEVER
-        if layer.table_mode != TableMode.OFF:
-            beats += latencies.TABLE_BEATS
-            self.table = first + latencies.TABLE_COPY
-        self._next = first + beats + self._beats + latencies.BIAS_TO_FRAME
+        self.table = first + latencies.TABLE_COPY if layer.table_mode != TableMode.OFF else NEVER
+        self._next = first + beats_before_lanes(layer, profile) + self._beats + latencies.BIAS_TO_FRAME
         ahead = max(1, latencies.LANES_BUFFER // self._beats)
         self._taken = deque([NEVER] * ahead, maxlen=ahead)
 

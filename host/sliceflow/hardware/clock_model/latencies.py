@@ -24,6 +24,8 @@ DESCRIPTOR = 292
 """From the turn to a descriptor to its layer's begin, beside a read latency: beats, layer_check, strip_setup."""
 NEXT_DESCRIPTOR = 2
 """From the last strip's commands to the turn to the next descriptor."""
+PORT_TURN = 1
+"""From the last beat that lane parameters are asked for to a descriptor on the same port (read_mux)."""
 CLOSE = 1
 """From a layer's last write response to the begin of a layer that waits."""
 
