@@ -34,6 +34,20 @@ _ABORT_WAITS = 1000
 """Times that a launch's limit must pass after an abort before the accelerator counts as lost."""
 
 
+_LEAST_LIMIT = 200_000
+_LIMIT_FACTOR = 4
+
+
+def clock_limit(predicted: int, *, stall: int = 0) -> int:
+    """Clocks after which work is given up: so many at least, and a multiple of the prediction.
+
+    Args:
+        predicted: clocks that the cycle model gives it.
+        stall: of 1000 clocks, those in which the memory idles.
+    """
+    return _LEAST_LIMIT + _LIMIT_FACTOR * 1000 // max(1, 1000 - stall) * predicted
+
+
 class RegisterBus(Protocol):
     """A way to a kernel's registers.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sliceflow.devices.base import LaunchReport, LayerTrace
 from sliceflow.devices.cache import default_cache
 from sliceflow.devices.memory import HostMemory
-from sliceflow.devices.registers import KernelDriver, LayerClocks, Pointers
+from sliceflow.devices.registers import KernelDriver, LayerClocks, Pointers, clock_limit
 from sliceflow.devices.rtl.build import RtlBuildOptions, build_library
 from sliceflow.devices.rtl.simulation import MemoryModel, Simulation
 from sliceflow.errors import InternalError, UserError
@@ -17,8 +17,6 @@ from sliceflow.hardware.cycles import predict
 
 PROGRAM, WEIGHTS, ACTIVATIONS = 0x10_0000_0000, 0x20_0000_0000, 0x30_0000_0000
 """Device addresses of the buffers. They lie above 4 GiB, so that all 64 bits matter."""
-_LEAST_LIMIT = 200_000
-_LIMIT_FACTOR = 4
 
 
 class RtlDevice:
@@ -149,9 +147,8 @@ class RtlDevice:
         pointers = Pointers(program=PROGRAM + offset, weights=WEIGHTS + offset, activations=ACTIVATIONS + offset)
         layers = program.descriptors[first : first + count]
         predicted = [predict(layer, program.profile).predicted for layer in layers]
-        slowed = _LIMIT_FACTOR * 1000 // max(1, 1000 - stall)
-        limit = self._limit or _LEAST_LIMIT + slowed * sum(predicted)
-        watchdog = _LEAST_LIMIT + slowed * max(predicted, default=0)
+        limit = self._limit or clock_limit(sum(predicted), stall=stall)
+        watchdog = clock_limit(max(predicted, default=0), stall=stall)
         driver = KernelDriver(simulation, names, interrupts=self._interrupts)
         clocks = driver.launch(pointers, first, count, limit, watchdog=watchdog)
         simulation.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sliceflow.devices.registers import KernelDriver, LayerClocks, Pointers
+from sliceflow.devices.registers import KernelDriver, LayerClocks, Pointers, clock_limit
 from sliceflow.devices.serial.link import Channel, SerialLink
 from sliceflow.errors import InternalError, UserError
 from sliceflow.graph.program import Program
@@ -12,9 +12,6 @@ from sliceflow.hardware.serial_system import IDENTITY, MAGIC, REGISTERS, identit
 
 _ROW = 64
 """Bytes of a beat: what buffers begin at multiples of."""
-_LEAST_LIMIT = 200_000
-_LIMIT_FACTOR = 4
-"""Clocks of a launch after which it is given up: so many, and so many times the prediction."""
 
 
 class Board:
@@ -69,7 +66,7 @@ class Board:
         """
         layers = self._program.descriptors[first : first + count]
         predicted = sum(predict(layer, self._program.profile).predicted for layer in layers)
-        limit = self._channel.clocks(_LEAST_LIMIT + _LIMIT_FACTOR * predicted, self._khz)
+        limit = self._channel.clocks(clock_limit(predicted), self._khz)
         pointers = Pointers(program=0, weights=self._weights, activations=self._activations)
         return self._driver.launch(pointers, first, count, limit)
 
