@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.figures import record
+from scripts.timing.synthesis import FAMILY, Yosys
 from sliceflow.devices.build import checksum
 from sliceflow.hardware.kernel import TOP, rtl_parameters, rtl_sources
 from sliceflow.hardware.profile import Profile
@@ -39,10 +40,6 @@ RUNS = (
     "int8-8x8+LANE_MULTIPLIERS=1",
     "int8-16x16",
 )
-FAMILY = "xcup"
-_SYNTHESIS = f"synth_xilinx -family {FAMILY} -noiopad -noclkbuf"
-_BATCH = 8
-"""Modules mapped to LUTs at a time. For each module, that step takes time for all that are there."""
 DSP_TARGETS = {"int8-8x8": 300}
 """Most DSP48E2 that a run may need."""
 _GROUPS = {
@@ -121,31 +118,19 @@ def synthesize(files: Sequence[Path], top: str, parameters: Mapping[str, int]) -
     Returns:
         ``statistics`` (as ``stat -json``, of all modules) and ``problems``: what ``check`` says of the flat design.
     """
-    from pyosys import libyosys as yosys
-
-    design = yosys.Design()
-    settings = " ".join(f"-G {name}={value}" for name, value in parameters.items())
-    read = f"read_slang --threads 1 -D SYNTHESIS --top {top} {settings} {' '.join(map(str, files))}"
-
-    def run(*commands: str) -> None:
-        for command in commands:
-            yosys.run_pass(command, design)
-
+    yosys = Yosys(files, top, parameters)
+    statistics: dict[str, Any] = {"modules": {}}
     with tempfile.TemporaryDirectory(prefix="sliceflow-synthesis-") as folder:
-        run(read, f"hierarchy -check -top {top}", f"tee -o {folder}/check check", "design -reset")
-        run(f"{read} --keep-hierarchy", f"hierarchy -check -top {top}", f"{_SYNTHESIS} -run :map_luts", "select =*")
-        modules = [module for module in design.all_selected_whole_modules() if not module.get_blackbox_attribute()]
-        names = [str(module.name).removeprefix("\\") for module in modules]
-        run("select -clear", "design -save mapped", "blackbox", "design -save boxes")
-        statistics: dict[str, Any] = {"modules": {}}
-        for first in range(0, len(names), _BATCH):
-            batch = names[first : first + _BATCH]
-            wanted = " ".join(f"={name}" for name in batch)
-            run("design -load boxes", f"delete {wanted}", f"design -copy-from mapped {wanted}")
-            run(f"{_SYNTHESIS} -run map_luts:check", f"tee -q -o {folder}/stat stat -json")
+
+        def count(names: list[str]) -> None:
+            yosys.run(f"tee -q -o {folder}/stat stat -json")
             found = json.loads(Path(folder, "stat").read_text())
             statistics["creator"] = found["creator"]
-            statistics["modules"] |= {f"\\{name}": found["modules"][f"\\{name}"] for name in batch}
+            statistics["modules"] |= {f"\\{name}": found["modules"][f"\\{name}"] for name in names}
+
+        yosys.read()
+        yosys.run(f"tee -o {folder}/check check", "design -reset")
+        yosys.map(count)
         lines = Path(folder, "check").read_text().splitlines()
     return {"statistics": statistics, "problems": [line for line in lines if line.startswith("Warning")]}
 
